@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Settings: one INI file and its drop-ins (`<file>.d` without ".conf": podmon.conf.d, the .conf
+ * files in it by name), read by libinih. A later value replaces an earlier one. An unknown section
+ * or key, and a value out of range, is an error that names file and line; nothing is guessed. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shared/failure.h"
+
+#define CONFIG_DEFAULT_FILE "/etc/podmon/podmon.conf"
+
+typedef struct Config {
+    /* [dispatcher] */
+    char *listen;       /* path of the gRPC socket */
+    char *run_dir;      /* tmpfs */
+    char *root_dir;     /* disk */
+    char *podmon;       /* the podmon binary, absolute */
+    uint32_t log_level; /* 3 error .. 7 debug */
+
+    /* [cgroup] */
+    bool systemd; /* scopes by systemd where it runs; false: never */
+    char *slice;  /* parent of pods that name none: "podmon.slice" or "/podmon" */
+
+    /* [network] */
+    char *cni_conf_dir;  /* /etc/cni/net.d */
+    char **cni_bin_dirs; /* /opt/cni/bin /usr/lib/cni; NULL-terminated */
+    uint32_t cni_timeout_ms;
+
+    /* [container] */
+    uint32_t drain_timeout_ms; /* output awaited after a process has ended */
+    int64_t pids_limit;        /* per container; 0: none */
+    int64_t shm_size;          /* bytes of a pod's /dev/shm */
+    char *seccomp_profile_dir; /* where the seed's localhost/… profiles lie */
+
+    /* [image] */
+    char **pinned; /* references that image garbage collection leaves alone */
+} Config;
+
+/* Defaults, then `path` and its drop-ins. A missing default file (must_exist false) is no error. */
+int config_load(const char *path, bool must_exist, Config *ret, Failure *why);
+void config_done(Config *config);

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The image store on disk, as its readers see it. One object, one file; nothing is visible before
+ * it is whole; no database.
+ *
+ *   ROOT/images/records/<64 hex>          ImageRecord, named by the image id
+ *   ROOT/images/blobs/sha256/<64 hex>     manifest, configuration, layer archives as they came
+ *   ROOT/images/layers/<64 hex>/          unpacked, by chain id; tree/ inside, size in a record
+ *   ROOT/images/staging/<random>/         what is being made; garbage if its maker is gone
+ *
+ * An image exists if its record does. Removing an image removes the record first; blobs and layers
+ * that no record names are garbage and go under the store's lock. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "podmon.pb-c.h"
+#include "shared/failure.h"
+
+typedef struct ImageStore ImageStore;
+
+int image_store_open(const char *root_dir, ImageStore **ret, Failure *why);
+ImageStore *image_store_free(ImageStore *store);
+
+/* Reads the records again if the directory has changed. Records stay valid until the next sync. */
+void image_store_sync(ImageStore *store);
+size_t image_store_count(const ImageStore *store);
+const Podmon__ImageRecord *image_store_get(const ImageStore *store, size_t position);
+
+/* By tag, digest, image id ("sha256:…" or bare) or a unique prefix of the id of at least 12 digits;
+ * names are normalised ("busybox" is "docker.io/library/busybox:latest"). −ENOENT; −EINVAL: not a
+ * reference. */
+int image_store_find(const ImageStore *store, const char *name, const Podmon__ImageRecord **ret);
+
+/* Absolute path of a layer's tree; PATH_MAX bytes. */
+int image_store_layer_path(const ImageStore *store, const char *chain_id, char *ret);
+
+/* Removes the image with all its names, then what nobody needs any more (layers in use by a
+ * container, `layers_in_use`, stay until a later call). Absent: 0. */
+int image_store_remove(ImageStore *store, const char *image_id, char *const *layers_in_use,
+                       Failure *why);
+
+/* What the store occupies. Cheap: sums the sizes noted when layers and blobs were stored. */
+int image_store_usage(const ImageStore *store, uint64_t *ret_bytes, uint64_t *ret_inodes);
+const char *image_store_path(const ImageStore *store);

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What every CRI handler works with. Made by main, lives as long as the process. */
+#pragma once
+
+#include "shared/event.h"
+
+typedef struct Config Config;
+typedef struct PodIndex PodIndex;
+typedef struct PodClient PodClient;
+typedef struct ImageStore ImageStore;
+
+typedef struct Node {
+    const Config *config;
+    EventLoop *loop;
+    PodIndex *pods;
+    PodClient *client;
+    ImageStore *images;
+    bool systemd; /* systemd is PID 1 here and the configuration wants its scopes */
+} Node;

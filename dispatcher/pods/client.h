@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Calls to podmons: one connection each, any number at once, never waiting for one pod on behalf of
+ * another. */
+#pragma once
+
+#include <stdint.h>
+
+#include "dispatcher/pods/launch.h"
+#include "podmon.pb-c.h"
+#include "shared/event.h"
+#include "shared/failure.h"
+
+typedef struct PodClient PodClient;
+typedef struct PodCall PodCall;
+
+/* Exactly once for each call that was not called off: `reply` with code 0, or `why`. Both are gone
+ * when the function returns. */
+typedef void (*PodAnswer)(void *data, const Podmon__Reply *reply, const Failure *why);
+
+int pod_client_new(EventLoop *loop, const LaunchPaths *paths, PodClient **ret);
+PodClient *pod_client_free(PodClient *client);
+
+/* Sends `request` to the pod's podmon, starting one if none lives. A podmon that goes away without
+ * an answer (it had nothing left to do, or died) is started again and asked again, twice at most:
+ * every request is idempotent. `deadline`: clock_monotonic; passing it is DEADLINE_EXCEEDED, and
+ * the work goes on in the pod. The answer never comes from inside this function. *ret (may be NULL)
+ * is valid until the answer. */
+void pod_call(PodClient *client, const char *pod_id, const Podmon__Request *request,
+              uint64_t deadline, PodAnswer answer, void *data, PodCall **ret);
+
+/* Calls it off: no answer comes, the connection closes, and podmon ends what exists only for this
+ * caller (ExecSync). */
+void pod_call_cancel(PodCall *call);

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Bringing a podmon into being: the pod's directory with its first record, the lock, the listening
+ * control socket, the process. */
+#pragma once
+
+#include "podmon.pb-c.h"
+#include "shared/failure.h"
+
+typedef struct LaunchPaths {
+    const char *podmon; /* the binary */
+    const char *run_dir;
+    const char *root_dir;
+} LaunchPaths;
+
+/* Makes RUN/pods/<id> whole (temporary directory, rename) with a record in phase STARTING. The pod
+ * is listed from now on (as not ready), and whoever finds it can carry on. */
+int launch_create(const LaunchPaths *paths, const Podmon__PodSpec *spec, Failure *why);
+
+/* Makes sure that a podmon serves this pod: nothing to do if the lock is held; else takes the lock,
+ * opens a fresh control socket and starts one that inherits both. For a pod known only from ROOT
+ * (an earlier boot) the run directory is made again first. −ENOENT: no such pod. */
+int launch_ensure(const LaunchPaths *paths, const char *pod_id, Failure *why);
