@@ -9,6 +9,8 @@
 
 #include "shared/failure.h"
 
+struct st_h2o_evloop_t;
+
 enum {
     GRPC_MESSAGE_MAX = 16 * 1024 * 1024,
     GRPC_STREAMS_MAX = 1000, /* open streams on one connection */
