@@ -2,6 +2,7 @@
 /* The compiled APIs against proto/tables. Everything the descriptors know is written out as rows in
  * the form of the tables; then both sets of rows have to be equal, so that nothing can be missing,
  * changed or too much on either side. */
+#include <ctype.h>
 #include <protobuf-c/protobuf-c.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -179,7 +180,10 @@ static bool field_is_map(const ProtobufCMessageDescriptor *owner,
             upper = true;
             continue;
         }
-        name[length++] = upper && *c >= 'a' && *c <= 'z' ? (char)(*c - 'a' + 'A') : *c;
+        name[length] = *c;
+        if (upper)
+            name[length] = (char)toupper((unsigned char)*c);
+        length++;
         upper = false;
     }
     name[length] = '\0';
