@@ -18,5 +18,6 @@ int launch_create(const LaunchPaths *paths, const Podmon__PodSpec *spec, Failure
 
 /* Makes sure that a podmon serves this pod: nothing to do if the lock is held; else takes the lock,
  * opens a fresh control socket and starts one that inherits both. For a pod known only from ROOT
- * (an earlier boot) the run directory is made again first. −ENOENT: no such pod. */
-int launch_ensure(const LaunchPaths *paths, const char *pod_id, Failure *why);
+ * (an earlier boot) the run directory is made again first. *ret_pidfd: the new podmon, a child of
+ * the caller's, who closes the descriptor and reaps; −1: one was there. −ENOENT: no such pod. */
+int launch_ensure(const LaunchPaths *paths, const char *pod_id, int *ret_pidfd, Failure *why);
