@@ -9,11 +9,13 @@
 
 typedef struct Loop Loop;
 
+/* Blocks SIGTERM and SIGINT in the process: they come to loop_run. */
 int loop_new(Loop **ret);
-Loop *loop_free(Loop *loop);
+Loop *loop_free(Loop *loop); /* accepts NULL */
 struct st_h2o_evloop_t *loop_h2o(Loop *loop);
 EventLoop *loop_events(Loop *loop);
 
-/* Runs until loop_stop; SIGTERM and SIGINT call `on_terminate` (deferred to the loop). */
+/* Runs until loop_stop; SIGTERM and SIGINT call `on_terminate` (deferred to the loop), each time.
+ * 0 or −errno. */
 int loop_run(Loop *loop, void (*on_terminate)(void *data), void *data);
 void loop_stop(Loop *loop);
