@@ -38,9 +38,11 @@ int file_make_directories(const char *path, mode_t mode);
 int file_open_directory_at(int dir_fd, const char *name, mode_t mode);
 
 /* Deletes a file or a whole tree. Links are deleted, not followed; a mount point found on the way
- * is −EBUSY and nothing below it is touched. Absent: 0. Depth is bounded only by the disk, memory
- * use is not proportional to it by more than one descriptor a level (limit 1,000: −ELOOP). */
+ * is −EBUSY and nothing below it is touched. Absent: 0. Any depth: directories far down are moved
+ * to the top of the tree first, so that memory and descriptors are bounded. */
 int file_delete_tree_at(int dir_fd, const char *name);
 
-/* Bytes and inodes in use below a directory, one file system, links not followed. */
+/* Bytes on disk and inodes in use by a directory and what is below it; one file system, what is
+ * mounted there is left out, links are not followed. A file with several names counts by the part
+ * of them that is here. −ELOOP below 256 levels. */
 int file_measure_tree_at(int dir_fd, const char *name, uint64_t *ret_bytes, uint64_t *ret_inodes);
