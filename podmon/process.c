@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "podmon/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+
+#include "shared/cleanup.h"
+#include "shared/fd.h"
+#include "shared/file.h"
+#include "shared/number.h"
+
+enum { STAT_LIMIT = 8192, STAT_START_TIME = 22, STAT_AFTER_NAME = 3 };
+
+/* <linux/pidfd.h> of Linux 6.15, which distributions do not have yet. */
+typedef struct PidfdInfo {
+    uint64_t mask;
+    uint64_t cgroup_id;
+    uint32_t pid, tgid, ppid;
+    uint32_t ids[8];
+    int32_t exit_code;
+    uint32_t coredump_mask, spare;
+} PidfdInfo;
+
+#define PIDFD_GET_INFO_REQUEST _IOWR(0xFF, 11, PidfdInfo)
+#define PIDFD_INFO_PID_BIT UINT64_C(1)
+#define PIDFD_INFO_EXIT_BIT (UINT64_C(1) << 3)
+
+int process_read_start(pid_t pid, uint64_t *ret)
+{
+    AUTO_FREE char *text = NULL;
+    char path[32];
+    char *field, *rest;
+    int r;
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    r = file_read_virtual_at(AT_FDCWD, path, STAT_LIMIT, &text, NULL);
+    if (r < 0)
+        return r == -ENOENT ? -ESRCH : r;
+    /* The second field is the program's name and may hold anything but ends with the last ')'. */
+    rest = strrchr(text, ')');
+    if (!rest || rest[1] != ' ')
+        return -EIO;
+    rest += 2;
+    for (int i = STAT_AFTER_NAME; (field = strsep(&rest, " ")); i++)
+        if (i == STAT_START_TIME)
+            return number_parse_unsigned(field, UINT64_MAX, ret);
+    return -EIO;
+}
+
+int process_open(pid_t pid, uint64_t start_time)
+{
+    AUTO_CLOSE int fd = fd_open_pid(pid);
+    uint64_t found;
+    int r;
+
+    if (fd < 0)
+        return fd;
+    /* Read after the opening: if it is the same then, the descriptor is of the right one. */
+    r = process_read_start(pid, &found);
+    if (r < 0)
+        return r;
+    return found == start_time ? take_fd(&fd) : -ESRCH;
+}
+
+static ProcessEnd end_of_status(int status)
+{
+    if (WIFSIGNALED(status))
+        return (ProcessEnd){true, 128 + WTERMSIG(status), WTERMSIG(status) == SIGKILL};
+    return (ProcessEnd){true, WEXITSTATUS(status), false};
+}
+
+int process_read_end(int pidfd, ProcessEnd *ret)
+{
+    PidfdInfo info = {.mask = PIDFD_INFO_PID_BIT | PIDFD_INFO_EXIT_BIT};
+    siginfo_t child = {0};
+
+    if (waitid(P_PIDFD, (id_t)pidfd, &child, WEXITED | WNOHANG) == 0) {
+        if (child.si_pid == 0)
+            return -EAGAIN;
+        if (child.si_code == CLD_EXITED)
+            *ret = (ProcessEnd){true, child.si_status, false};
+        else
+            *ret = (ProcessEnd){true, 128 + child.si_status, child.si_status == SIGKILL};
+        return 0;
+    }
+    if (ioctl(pidfd, PIDFD_GET_INFO_REQUEST, &info) == 0) {
+        if (!(info.mask & PIDFD_INFO_EXIT_BIT))
+            return -EAGAIN; /* Its parent has not reaped it, or the kernel cannot tell. */
+        *ret = end_of_status(info.exit_code);
+        return 0;
+    }
+    *ret = (ProcessEnd){0};
+    return errno == ESRCH ? -EAGAIN : 0;
+}
+
+void process_reap_orphans(bool (*is_ours)(void *data, pid_t pid), void *data)
+{
+    for (;;) {
+        siginfo_t child = {0};
+
+        if (waitid(P_ALL, 0, &child, WEXITED | WNOHANG | WNOWAIT) < 0 || child.si_pid == 0)
+            return;
+        if (is_ours(data, child.si_pid))
+            return;
+        (void)waitid(P_PID, (id_t)child.si_pid, &child, WEXITED | WNOHANG);
+    }
+}

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "podmon/stdio.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "shared/cleanup.h"
+#include "shared/fd.h"
+
+enum {
+    READ_SIZE = 16 * 1024,
+    READS_PER_EVENT = 4,   /* then others have their turn */
+    READS_AT_THE_END = 64, /* a pipe holds 64 KiB, 1 MiB if it was enlarged */
+};
+
+typedef struct Stream {
+    Stdio *stdio;
+    int fd;
+    EventSource *source;
+    LogLine line;
+} Stream;
+
+struct Stdio {
+    EventLoop *loop;
+    LogFile log;
+    Stream streams[STDIO_STREAMS];
+    EventSource *deadline;
+    StdioDone done;
+    void *data;
+};
+
+int stdio_new(EventLoop *loop, LogFile *log, Stdio **ret)
+{
+    static const char *const names[] = {[STDIO_OUT] = "stdout", [STDIO_ERROR] = "stderr"};
+    Stdio *self = malloc(sizeof(*self));
+
+    if (!self)
+        return -ENOMEM;
+    self->loop = loop;
+    self->log = *log;
+    self->deadline = NULL;
+    self->done = NULL;
+    self->data = NULL;
+    *log = LOG_FILE_NONE;
+    for (int i = 0; i < STDIO_STREAMS; i++) {
+        Stream *stream = &self->streams[i];
+        stream->stdio = self;
+        stream->fd = -1;
+        stream->source = NULL;
+        logline_init(&stream->line, names[i]);
+    }
+    *ret = self;
+    return 0;
+}
+
+Stdio *stdio_free(Stdio *self)
+{
+    if (!self)
+        return NULL;
+    for (int i = 0; i < STDIO_STREAMS; i++) {
+        event_free(self->streams[i].source);
+        fd_close(&self->streams[i].fd);
+    }
+    event_free(self->deadline);
+    logfile_close(&self->log);
+    free(self);
+    return NULL;
+}
+
+static void stream_flush(Stream *stream)
+{
+    LogBatch batch;
+
+    logbatch_begin(&batch, &stream->line, clock_real());
+    logline_flush(&stream->line, &batch);
+    logfile_write(&stream->stdio->log, &batch);
+}
+
+static void stream_log(Stream *stream, const char *data, size_t size)
+{
+    int64_t time = clock_real();
+    LogBatch batch;
+
+    for (size_t taken = 0; taken < size;) {
+        logbatch_begin(&batch, &stream->line, time);
+        taken += logline_take(&stream->line, data + taken, size - taken, &batch);
+        logfile_write(&stream->stdio->log, &batch);
+    }
+}
+
+/* Returns false at the end of the stream. EIO is how a pty says that nobody has its other end. */
+static bool stream_read(Stream *stream, int reads)
+{
+    char data[READ_SIZE];
+
+    for (int i = 0; i < reads; i++) {
+        ssize_t size = read(stream->fd, data, sizeof(data));
+        if (size < 0 && errno == EINTR)
+            continue;
+        if (size < 0 && errno == EAGAIN)
+            return true;
+        if (size <= 0)
+            return false;
+        stream_log(stream, data, (size_t)size);
+    }
+    return true;
+}
+
+static void stream_end(Stream *stream)
+{
+    stream->source = event_free(stream->source);
+    fd_close(&stream->fd);
+    stream_flush(stream);
+}
+
+static bool streams_have_ended(const Stdio *self)
+{
+    for (int i = 0; i < STDIO_STREAMS; i++)
+        if (self->streams[i].fd >= 0)
+            return false;
+    return true;
+}
+
+/* From the timer: at the deadline, or at once when every stream had ended before. */
+static void drain_finish(void *data, uint32_t events)
+{
+    Stdio *self = data;
+    StdioDone done = self->done;
+
+    (void)events;
+    for (int i = 0; i < STDIO_STREAMS; i++) {
+        if (self->streams[i].fd < 0)
+            continue;
+        (void)stream_read(&self->streams[i], READS_AT_THE_END); /* Ended or not, it is closed. */
+        stream_end(&self->streams[i]);
+    }
+    self->deadline = event_free(self->deadline);
+    if (done) {
+        self->done = NULL;
+        done(self->data);
+    }
+}
+
+static void stream_ready(void *data, uint32_t events)
+{
+    Stream *stream = data;
+
+    (void)events;
+    if (stream_read(stream, READS_PER_EVENT))
+        return;
+    stream_end(stream);
+    if (stream->stdio->done && streams_have_ended(stream->stdio))
+        drain_finish(stream->stdio, 0);
+}
+
+int stdio_add(Stdio *self, StdioStream which, int fd)
+{
+    Stream *stream = &self->streams[which];
+
+    stream->fd = fd;
+    return event_add_fd(self->loop, fd, EPOLLIN, stream_ready, stream, &stream->source);
+}
+
+int stdio_drain(Stdio *self, uint64_t deadline, StdioDone done, void *data)
+{
+    for (int i = 0; i < STDIO_STREAMS; i++)
+        if (self->streams[i].fd >= 0 && !stream_read(&self->streams[i], READS_PER_EVENT))
+            stream_end(&self->streams[i]);
+    self->done = done;
+    self->data = data;
+    return event_add_timer(self->loop, streams_have_ended(self) ? 0 : deadline, drain_finish, self,
+                           &self->deadline);
+}
+
+int stdio_reopen_log(Stdio *self, const char *directory, const char *path, Failure *why)
+{
+    LogFile next = LOG_FILE_NONE;
+    int r = logfile_open(&next, directory, path, why);
+
+    if (r < 0)
+        return r;
+    for (int i = 0; i < STDIO_STREAMS; i++)
+        stream_flush(&self->streams[i]);
+    logfile_close(&self->log);
+    self->log.fd = next.fd; /* The count of what was lost goes on. */
+    return 0;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a container writes, on its way into its log file: FIFOs, or the master of its pty. */
+#pragma once
+
+#include <stdint.h>
+
+#include "podmon/logfile.h"
+#include "shared/event.h"
+
+typedef struct Stdio Stdio;
+
+typedef enum StdioStream {
+    STDIO_OUT, /* also the only one of a pty */
+    STDIO_ERROR,
+    STDIO_STREAMS,
+} StdioStream;
+
+typedef void (*StdioDone)(void *data);
+
+/* Takes over what `log` has open (the caller's becomes LOG_FILE_NONE). −ENOMEM. */
+int stdio_new(EventLoop *loop, LogFile *log, Stdio **ret);
+
+/* Closes everything. Returns NULL; accepts NULL. */
+Stdio *stdio_free(Stdio *self);
+
+/* Reads from `fd` (non-blocking; owned by the Stdio from now on, also on failure) until its end. */
+int stdio_add(Stdio *self, StdioStream stream, int fd);
+
+/* The writer has ended: reads on to the end of every stream, which a descendant may delay, but not
+ * beyond `deadline` (clock_monotonic). Then what is there is in the log, unfinished lines too, the
+ * streams are closed, and `done` is called: once, never from inside this function. */
+int stdio_drain(Stdio *self, uint64_t deadline, StdioDone done, void *data);
+
+/* Goes on in a new file at the same path: unfinished lines end in the old one as partial records.
+ * On failure the old file stays in use. */
+int stdio_reopen_log(Stdio *self, const char *directory, const char *path, Failure *why);
