@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The image service, on images that podmonctl has loaded."""
+
+import subprocess
+import sys
+
+import grpc
+import pytest
+
+from harness import BUILD, BUSYBOX, SOURCE, status_of
+
+
+@pytest.fixture
+def saved(node, tmp_path):
+    """A second name for the same image, from a docker-save archive."""
+    archive = tmp_path / "saved.tar"
+    subprocess.run([sys.executable, SOURCE / "test/cri/busybox-image", "--docker-save", archive],
+                   check=True)
+    return archive
+
+
+def test_list_and_status(node):
+    for client, api in ((node.seed, node.seed_api), (node.v1, node.v1_api)):
+        listed = [i for i in client.ListImages().images if BUSYBOX in i.repo_tags]
+        assert len(listed) == 1
+        image = listed[0]
+        assert image.id.startswith("sha256:") and image.size > 1_000_000
+        for name in ("busybox", BUSYBOX, image.id, image.id[7:], image.id[7:20],
+                     *image.repo_digests):
+            status = client.ImageStatus(image=api.ImageSpec(image=name))
+            assert status.image.id == image.id, name
+        one = client.ListImages(filter=api.ImageFilter(image=api.ImageSpec(image="busybox")))
+        assert [i.id for i in one.images] == [image.id]
+
+
+def test_absent_is_empty_not_an_error(node):
+    for client, api in ((node.seed, node.seed_api), (node.v1, node.v1_api)):
+        assert not client.ImageStatus(image=api.ImageSpec(image="no/such:image")).HasField("image")
+        client.RemoveImage(image=api.ImageSpec(image="no/such:image"))
+
+
+def test_pull_of_what_is_there(node):
+    answer = node.v1.PullImage(image=node.v1_api.ImageSpec(image="busybox"))
+    assert answer.image_ref
+    node.seed.PullImage(image=node.seed_api.ImageSpec(image="busybox"))
+
+
+def test_pull_of_what_is_not_there_says_what_is_missing(node):
+    code, text = status_of(node.v1.PullImage, image=node.v1_api.ImageSpec(image="no/such:image"))
+    assert code == grpc.StatusCode.NOT_FOUND
+    assert "docker.io/no/such:image" in text and "podmonctl load" in text
+
+
+@pytest.mark.parametrize("name", ["", "UPPER/case", "a b", "x@sha256:12", "-x", "a" * 5000])
+def test_bad_references(node, name):
+    assert status_of(node.v1.PullImage, image=node.v1_api.ImageSpec(image=name))[0] == \
+        grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_docker_archive_and_removal(node, saved, make_pod):
+    assert "busybox:saved" in node.load(saved)
+    spec = node.v1_api.ImageSpec(image="busybox:saved")
+    image = node.v1.ImageStatus(image=spec).image
+    assert "docker.io/library/busybox:saved" in image.repo_tags
+    node.v1.RemoveImage(image=node.v1_api.ImageSpec(image="busybox:saved"))
+    assert not node.v1.ImageStatus(image=spec).HasField("image")
+
+
+@pytest.fixture(autouse=True)
+def busybox_again(node, tmp_path):
+    """RemoveImage takes all names of an image: later tests need it back."""
+    yield
+    if not node.v1.ImageStatus(image=node.v1_api.ImageSpec(image="busybox")).HasField("image"):
+        import harness
+
+        node.load(harness.busybox_layout(tmp_path / "layout"))
+
+
+def test_removal_leaves_running_containers_alone(node, make_pod):
+    pod = make_pod()
+    container = pod.start("sleep", "1000")
+    node.v1.RemoveImage(image=node.v1_api.ImageSpec(image="busybox"))
+    assert not node.v1.ImageStatus(image=node.v1_api.ImageSpec(image="busybox")).HasField("image")
+    assert pod.exec(container, "ls", "/bin/ls").stdout == b"/bin/ls\n"
+    code, text = status_of(pod.create, "true")
+    assert code == grpc.StatusCode.NOT_FOUND and "busybox" in text
+
+
+def podmonctl(node, *arguments):
+    return subprocess.run([BUILD / "dispatcher/podmonctl", "--root", node.root, *arguments],
+                          capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a tar", b"\x1f\x8b" + b"garbage" * 100,
+                                     b"{}" * 4000])
+def test_what_is_no_image_is_refused_in_a_sentence(node, tmp_path, content):
+    path = tmp_path / "bad.tar"
+    path.write_bytes(content)
+    before = sorted(str(p) for p in node.root.rglob("*") if "lock" not in p.name)
+    result = podmonctl(node, "load", str(path))
+    assert result.returncode == 1
+    assert "bad.tar" in result.stderr
+    assert sorted(str(p) for p in node.root.rglob("*") if "lock" not in p.name) == before
+
+
+def test_a_changed_blob_is_refused(node, tmp_path):
+    import harness
+
+    layout = harness.busybox_layout(tmp_path / "layout")
+    blobs = sorted((layout / "blobs/sha256").iterdir(), key=lambda p: p.stat().st_size)
+    data = bytearray(blobs[-1].read_bytes())
+    data[len(data) // 2] ^= 1
+    blobs[-1].write_bytes(data)
+    node.v1.RemoveImage(image=node.v1_api.ImageSpec(image="busybox"))
+    result = podmonctl(node, "load", str(layout))
+    assert result.returncode == 1 and "digest" in result.stderr
+    assert not node.v1.ListImages().images or all(
+        BUSYBOX not in i.repo_tags for i in node.v1.ListImages().images)
