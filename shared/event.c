@@ -357,11 +357,11 @@ static void call_fds(EventLoop *loop, const struct epoll_event *events, int coun
 /* A callback may set its timer to a time that has passed: then it comes in the next round. */
 static void call_timers(EventLoop *loop)
 {
-    uint64_t now = clock_monotonic();
+    uint64_t now = clock_monotonic(), end = loop->order;
 
-    for (size_t left = loop->heap_count; left > 0 && loop->heap_count > 0; left--) {
+    while (loop->heap_count > 0) {
         EventSource *source = loop->heap[0];
-        if (source->deadline > now)
+        if (source->deadline > now || source->order >= end)
             break;
         heap_remove(loop, source);
         source->function(source->data, 0);

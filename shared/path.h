@@ -32,6 +32,7 @@ typedef enum PathKind {
 } PathKind;
 
 /* Like path_open_in_root with O_PATH, making what is missing: directories with `mode`, and the
- * last component as `kind` says. Existing components are taken as they are; a last component of
- * the other kind is −ENOTDIR or −EISDIR. Returns the O_PATH fd or −errno. */
+ * last component as `kind` says, less the umask. Existing components are taken as they are, a link
+ * to what is missing has its target made inside the root; a last component of the other kind is
+ * −ENOTDIR or −EISDIR. Returns the O_PATH fd or −errno. */
 int path_make_in_root(int root_fd, const char *path, PathKind kind, mode_t mode);
