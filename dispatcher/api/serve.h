@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From a gRPC path and bytes to a handler, and back: finds the API by the package in the path
  * ("/runtime.v1.…", "/runtime.…"), decodes, converts the seed's messages by field name, calls the
- * handler, encodes the answer. */
+ * handler, encodes the answer. What handlers see of it is in call.h. */
 #pragma once
 
 #include "dispatcher/grpc/server.h"
