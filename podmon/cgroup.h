@@ -8,6 +8,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -24,32 +25,43 @@ typedef enum CgroupLayout {
  * without any. libcgroup is initialised where it serves (v1 controllers). */
 int cgroup_probe(CgroupLayout *ret, Failure *why);
 
-/* The calling process's group ("/" included), or −errno. PATH_MAX bytes. */
+/* The process's group ("/" included), or −errno: that of v2, else of systemd's hierarchy, else of
+ * the first one. PATH_MAX bytes. */
 int cgroup_read_own(pid_t pid, char *ret);
 
-/* Makes the group with the limits (may be NULL) in every hierarchy; parents too. On v2 the
- * controllers are switched on in the parents, all in one write, which needs every process in
- * leaves. Existing: limits are applied. A limit whose controller the machine does not have is
- * FAILED_PRECONDITION when it was asked for with a value the workload relies on (memory, pids, cpu
- * quota), and passed over when it is advice (shares, hugepage zero limits). On failure nothing
+/* Makes the group with the limits in every hierarchy; parents too. On v2 the controllers are
+ * switched on in the parents, all in one write, which needs every process in leaves; with
+ * `resources` NULL that is left out, so that a process can make its leaf and go there first
+ * (cgroup_join). Existing: limits are applied. A limit whose controller the machine does not have
+ * is FAILED_PRECONDITION when it was asked for with a value the workload relies on (memory, pids,
+ * cpu quota), and passed over when it is advice (shares, hugepage zero limits). On failure nothing
  * that this call made is left. */
 int cgroup_create(const char *path, const Podmon__Resources *resources, Failure *why);
 
-/* Changes limits of an existing group. */
+/* Changes limits of an existing group; NOT_FOUND without it. */
 int cgroup_update(const char *path, const Podmon__Resources *resources, Failure *why);
+
+/* Allows these devices ("c 1:3 rwm", "b *:* m") and no others: the devices controller of v1.
+ * −EOPNOTSUPP (UNIMPLEMENTED) on v2, which has none: the caller decides. */
+int cgroup_set_devices(const char *path, const char *const *rules, size_t count, Failure *why);
+
+/* Moves the calling process, which has one thread, into the group in every hierarchy. */
+int cgroup_join(const char *path, Failure *why);
 
 /* How a process gets in. Filled by cgroup_entry_open before the clone; used by the child, which
  * calls cgroup_entry_join (async-signal-safe) first of all. */
 enum { CGROUP_HIERARCHIES_MAX = 16 };
 typedef struct CgroupEntry {
     int into_fd;                          /* for CLONE_INTO_CGROUP, or −1 */
-    int join_fds[CGROUP_HIERARCHIES_MAX]; /* cgroup.procs of v1 hierarchies */
+    int join_fds[CGROUP_HIERARCHIES_MAX]; /* the v1 hierarchies' "tasks" */
     int join_count;
 } CgroupEntry;
 
 int cgroup_entry_open(const char *path, CgroupEntry *ret, Failure *why);
 void cgroup_entry_done(CgroupEntry *entry);
-int cgroup_entry_join(const CgroupEntry *entry); /* moves the caller; 0 or −errno */
+
+/* Moves the calling thread, the only one of its process, in the v1 hierarchies. 0 or −errno. */
+int cgroup_entry_join(const CgroupEntry *entry);
 
 /* Kills every process in the group and below, also ones that fork meanwhile: cgroup.kill (Linux
  * 5.14) where a v2 hierarchy exists, else freezer and signals. Does not wait for them. A group

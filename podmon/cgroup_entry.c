@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Getting a process into its group.
+ *
+ * Moving a process through cgroup.procs makes the kernel wait 10 ms and more for all processors
+ * (RCU) on an idle machine. Two ways do not: being born there (CLONE_INTO_CGROUP, v2 only), and on
+ * v1 a thread that writes "0" for itself to "tasks": nobody else can be in the way of it, so the
+ * kernel takes no global lock (since Linux 5.16; before, it is slow but right). For a process with
+ * a single thread that moves the whole of it. */
+#include "podmon/cgroup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "podmon/cgroup_tree.h"
+#include "shared/cleanup.h"
+#include "shared/fd.h"
+
+static int open_one(const CgroupHierarchy *hierarchy, const char *path, const char *file, int flags)
+{
+    char place[PATH_MAX];
+    int fd, r = cgroup_place(hierarchy, path, strlen(path), file, place);
+
+    if (r < 0)
+        return r;
+    fd = open(place, flags | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+int cgroup_entry_open(const char *path, CgroupEntry *ret, Failure *why)
+{
+    CLEANUP(cgroup_entry_done) CgroupEntry entry = {.into_fd = -1};
+    const CgroupTree *tree;
+    int r = cgroup_tree_get(&tree, why);
+
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < tree->count; i++) {
+        const CgroupHierarchy *hierarchy = &tree->hierarchies[i];
+
+        if (hierarchy->v2)
+            r = entry.into_fd = open_one(hierarchy, path, NULL, O_RDONLY | O_DIRECTORY);
+        else
+            r = entry.join_fds[entry.join_count] = open_one(hierarchy, path, "tasks", O_WRONLY);
+        if (r < 0)
+            return failure_set(why, FAILURE_INTERNAL, -r, "cannot open cgroup %s in %s", path,
+                               hierarchy->mount);
+        if (!hierarchy->v2)
+            entry.join_count++;
+    }
+    *ret = entry;
+    entry = (CgroupEntry){.into_fd = -1};
+    return 0;
+}
+
+void cgroup_entry_done(CgroupEntry *entry)
+{
+    fd_close(&entry->into_fd);
+    for (int i = 0; i < entry->join_count; i++)
+        fd_close(&entry->join_fds[i]);
+    entry->join_count = 0;
+}
+
+int cgroup_entry_join(const CgroupEntry *entry)
+{
+    for (int i = 0; i < entry->join_count; i++)
+        if (TEMP_FAILURE_RETRY(write(entry->join_fds[i], "0", 1)) < 0)
+            return -errno;
+    return 0;
+}
+
+int cgroup_join(const char *path, Failure *why)
+{
+    CLEANUP(cgroup_entry_done) CgroupEntry entry = {.into_fd = -1};
+    const CgroupHierarchy *v2;
+    const CgroupTree *tree;
+    int r = cgroup_tree_get(&tree, why);
+
+    if (r == 0)
+        r = cgroup_entry_open(path, &entry, why);
+    if (r < 0)
+        return r;
+    r = cgroup_entry_join(&entry);
+    v2 = cgroup_tree_v2(tree);
+    if (r == 0 && v2)
+        r = cgroup_put(v2, path, "cgroup.procs", "0");
+    return r < 0 ? failure_set(why, FAILURE_INTERNAL, -r, "cannot enter cgroup %s", path) : 0;
+}
