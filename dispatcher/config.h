@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Settings: one INI file and its drop-ins (`<file>.d` without ".conf": podmon.conf.d, the .conf
- * files in it by name), read by libinih. A later value replaces an earlier one. An unknown section
- * or key, and a value out of range, is an error that names file and line; nothing is guessed. */
+/* Settings: one INI file and its drop-ins (podmon.conf and the files "*.conf" in podmon.conf.d, by
+ * name), read by libinih. A key is spelt like its field below, under its section. A later value
+ * replaces an earlier one; a list goes on in indented lines. An unknown section or key, and a value
+ * out of range, is an error that names file and line; nothing is guessed. */
 #pragma once
 
 #include <stdbool.h>
