@@ -130,7 +130,7 @@ static void on_dispose(void *hook)
 
     call->request = NULL;
     list_remove(call);
-    (void)event_set_timer(call->deadline, UINT64_MAX);
+    call->deadline = event_free(call->deadline);
     call->closed(call->closed_data, call->phase != CALL_ENDED);
     if (call->held && call->gone && !call->notice)
         call->notice = defer(call, on_notice);

@@ -453,6 +453,8 @@ static void connections_close(GrpcServer *server)
 
 GrpcServer *grpc_server_free(GrpcServer *server)
 {
+    h2o_multithread_queue_t *queue;
+
     if (!server)
         return NULL;
     server->stopping = true;
@@ -466,7 +468,10 @@ GrpcServer *grpc_server_free(GrpcServer *server)
     /* h2o leaves this one linked after a shutdown and then asserts that none is. */
     if (h2o_timeout_is_linked(&server->context.http2._graceful_shutdown_timeout))
         h2o_timeout_unlink(&server->context.http2._graceful_shutdown_timeout);
+    /* h2o_context_dispose empties this queue and forgets it. */
+    queue = server->context.queue;
     h2o_context_dispose(&server->context);
+    free(queue);
     h2o_config_dispose(&server->config);
     free(server);
     return NULL;
