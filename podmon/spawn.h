@@ -24,6 +24,7 @@ typedef struct SpawnStdio {
     bool make_tty;    /* a pty out of the container's own devpts; its master comes back */
 } SpawnStdio;
 
+/* What it points to must outlive the plan. */
 typedef struct SpawnContext {
     const Podmon__PodSpec *pod;
     const Sandbox *sandbox;
@@ -33,7 +34,8 @@ typedef struct SpawnContext {
     const char *cgroup_path;
 } SpawnContext;
 
-/* The first process of a container. `root_fd`: rootfs_mount's, stays the caller's. */
+/* The first process of a container. `root_fd`: rootfs_mount's, stays the caller's; like the spec,
+ * the identity and the descriptors of `stdio` it must outlive the plan. Such a plan starts once. */
 int spawn_plan_container(const SpawnContext *context, const Podmon__ContainerSpec *spec,
                          const Identity *identity, int root_fd, const SpawnStdio *stdio,
                          SpawnPlan **ret, Failure *why);
@@ -57,7 +59,7 @@ typedef struct SpawnedProcess {
     pid_t pid; /* in podmon's pid namespace; podmon's child */
     int pidfd;
     int outcome_fd; /* readable: see spawn_read_outcome */
-    int tty_fd;     /* the master, with make_tty: arrives with the outcome; until then −1 */
+    int tty_fd;     /* the master, with make_tty; else −1 */
 } SpawnedProcess;
 
 /* clone3. Returns at once; the process is on its way through stage 2. Everything in *ret is the

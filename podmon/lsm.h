@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* AppArmor and SELinux: what label the program gets at execve. A machine without the one that was
+ * asked for is FAILED_PRECONDITION; never is a container started with less than it asked for. */
+#pragma once
+
+#include "podmon.pb-c.h"
+#include "shared/failure.h"
+
+enum { LSM_LABEL_MAX = 512 };
+
+typedef struct LsmPlan {
+    const char *attribute; /* file of /proc/thread-self/attr to write, NULL: nothing to do */
+    char label[LSM_LABEL_MAX];
+} LsmPlan;
+
+int lsm_prepare(const Podmon__SecurityPlan *security, LsmPlan *ret, Failure *why);
+
+/* For stage 2, while the host's /proc is still there. *ret_fd is −1 when there is nothing to do. 0
+ * or −errno. */
+int lsm_open(const LsmPlan *plan, int *ret_fd);
+
+/* For stage 2, before execve. 0 or −errno. */
+int lsm_apply(const LsmPlan *plan, int fd);
