@@ -53,6 +53,11 @@ int record_set_bytes(ProtobufCBinaryData *field, const void *data, size_t size)
     return 0;
 }
 
+char *record_copy_text(const ProtobufCBinaryData *field)
+{
+    return field->len > 0 ? strndup((const char *)field->data, field->len) : NULL;
+}
+
 void record_set_list(char ***field, size_t *field_count, char **list)
 {
     for (size_t i = 0; i < *field_count; i++)

@@ -21,6 +21,9 @@ int record_set_text(char **field, const char *text);
 
 int record_set_bytes(ProtobufCBinaryData *field, const void *data, size_t size);
 
+/* The bytes as a string, malloc'ed; NULL if there are none, or no memory. */
+char *record_copy_text(const ProtobufCBinaryData *field);
+
 /* Replaces a list of strings by `list`, which belongs to the record from then on. */
 void record_set_list(char ***field, size_t *field_count, char **list);
 

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "podmon/requests.h"
+
+#include "podmon/container.h"
+#include "podmon/exec.h"
+#include "podmon/start.h"
+#include "podmon/teardown.h"
+#include "shared/log.h"
+
+/* Refuses the call and says why, unless this event is allowed in the container's state now. */
+static bool container_allows(const Container *container, ContainerEvent event, const char *what,
+                             Call *call)
+{
+    const LifecycleStep *step = lifecycle_container(container->state, event);
+    Failure why;
+
+    if (step->verdict != LIFECYCLE_REFUSE)
+        return true;
+    (void)failure_say(&why, FAILURE_FAILED_PRECONDITION, "container %s is %s: it cannot be %s",
+                      container->record->spec->id, lifecycle_container_name(container->state),
+                      what);
+    call_answer_failure(call, &why);
+    return false;
+}
+
+static void refuse_unknown(Call *call, const char *id)
+{
+    Failure why;
+
+    (void)failure_say(&why, FAILURE_NOT_FOUND, "there is no container \"%s\"", id);
+    call_answer_failure(call, &why);
+}
+
+/* ---- the pod's */
+
+static void run_pod(Pod *pod, Call *call, const Podmon__Request *request)
+{
+    (void)request;
+    if (pod->state == POD_STATE_STARTING)
+        call_list_add(&pod->run_calls, call);
+    else
+        call_answer_done(call);
+}
+
+static void stop_pod(Pod *pod, Call *call, const Podmon__Request *request)
+{
+    (void)request;
+    teardown_stop(pod, call);
+}
+
+static void remove_pod(Pod *pod, Call *call, const Podmon__Request *request)
+{
+    (void)request;
+    teardown_remove(pod, call);
+}
+
+/* ---- its containers' */
+
+static void create_container(Pod *pod, Call *call, const Podmon__Request *request)
+{
+    const Podmon__ContainerSpec *spec = request->create_container->spec;
+    Podmon__Reply reply = PODMON__REPLY__INIT;
+    Container *container = NULL;
+    Failure why = {0};
+
+    if (!spec) {
+        (void)failure_say(&why, FAILURE_INVALID_ARGUMENT, "the container has no plan");
+    } else {
+        container = container_find_name(pod, spec->name, spec->attempt);
+        if (!container && container_create(pod, spec, &container, &why) < 0)
+            container = NULL;
+    }
+    if (!container) {
+        call_answer_failure(call, &why);
+        return;
+    }
+    reply.container_id = container->record->spec->id;
+    call_answer(call, &reply);
+}
+
+static void handle_start(Pod *pod, Call *call, const Podmon__Request *request)
+{
+    const char *id = request->start_container->id;
+    Container *container = container_find(pod, id);
+
+    if (!container)
+        refuse_unknown(call, id);
+    else if (container->state == CONTAINER_STATE_STARTING)
+        call_list_add(&container->start_calls, call);
+    else if (container_allows(container, CONTAINER_EVENT_START, "started", call))
+        start_container(container, call);
+}
+
+static void handle_stop(Pod *pod, Call *call, const Podmon__Request *request)
+{
+    Container *container = container_find(pod, request->stop_container->id);
+
+    if (container)
+        container_stop(container, request->stop_container->grace_ms, call);
+    else
+        call_answer_done(call);
+}
+
+static void handle_remove(Pod *pod, Call *call, const Podmon__Request *request)
+{
+    Container *container = container_find(pod, request->remove_container->id);
+
+    if (container)
+        container_remove(container, call);
+    else
+        call_answer_done(call);
+}
+
+static void reopen_log(Pod *pod, Call *call, const Podmon__Request *request)
+{
+    const char *id = request->reopen_log->id;
+    Container *container = container_find(pod, id);
+    Failure why = {0};
+    int r = 0;
+
+    if (!container) {
+        refuse_unknown(call, id);
+        return;
+    }
+    if (!container_allows(container, CONTAINER_EVENT_REOPEN_LOG, "given a new log file", call))
+        return;
+    if (*container->record->log_path)
+        r = stdio_reopen_log(container->stdio, pod->spec->log_directory,
+                             container->record->spec->log_path, &why);
+    if (r < 0)
+        call_answer_failure(call, &why);
+    else
+        call_answer_done(call);
+}
+
+static void exec_sync(Pod *pod, Call *call, const Podmon__Request *request)
+{
+    const char *id = request->exec_sync->id;
+    Container *container = container_find(pod, id);
+
+    if (!container)
+        refuse_unknown(call, id);
+    else if (container_allows(container, CONTAINER_EVENT_EXEC, "executed in", call))
+        exec_start(container, request->exec_sync, call);
+}
+
+static void update_container(Pod *pod, Call *call, const Podmon__Request *request)
+{
+    const Podmon__UpdateContainer *update = request->update_container;
+    Container *container = container_find(pod, update->id);
+    Failure why = {0};
+
+    if (!container) {
+        refuse_unknown(call, update->id);
+        return;
+    }
+    if (!container_allows(container, CONTAINER_EVENT_UPDATE, "given other limits", call))
+        return;
+    if (update->resources && container_update(container, update->resources, &why) < 0)
+        call_answer_failure(call, &why);
+    else
+        call_answer_done(call);
+}
+
+typedef struct RequestKind {
+    const char *name;
+    PodEvent event; /* whose verdict on the pod comes first */
+    void (*handle)(Pod *pod, Call *call, const Podmon__Request *request);
+} RequestKind;
+
+static const RequestKind KINDS[] = {
+    [PODMON__REQUEST__CALL_RUN_POD] = {"RunPod", POD_EVENT_RUN, run_pod},
+    [PODMON__REQUEST__CALL_STOP_POD] = {"StopPod", POD_EVENT_STOP, stop_pod},
+    [PODMON__REQUEST__CALL_REMOVE_POD] = {"RemovePod", POD_EVENT_REMOVE, remove_pod},
+    [PODMON__REQUEST__CALL_CREATE_CONTAINER] = {"CreateContainer", POD_EVENT_CREATE,
+                                                create_container},
+    [PODMON__REQUEST__CALL_START_CONTAINER] = {"StartContainer", POD_EVENT_USE, handle_start},
+    [PODMON__REQUEST__CALL_STOP_CONTAINER] = {"StopContainer", POD_EVENT_END, handle_stop},
+    [PODMON__REQUEST__CALL_REMOVE_CONTAINER] = {"RemoveContainer", POD_EVENT_END, handle_remove},
+    [PODMON__REQUEST__CALL_REOPEN_LOG] = {"ReopenLog", POD_EVENT_USE, reopen_log},
+    [PODMON__REQUEST__CALL_EXEC_SYNC] = {"ExecSync", POD_EVENT_USE, exec_sync},
+    [PODMON__REQUEST__CALL_UPDATE_CONTAINER] = {"UpdateContainer", POD_EVENT_USE, update_container},
+};
+
+static void refuse(Pod *pod, Call *call, const char *name)
+{
+    Failure why;
+
+    if (pod->state == POD_STATE_FAILED) {
+        pod->failure_told = true;
+        call_answer_failure(call, &pod->failure);
+        return;
+    }
+    (void)failure_say(&why, FAILURE_FAILED_PRECONDITION, "%s: pod %s is %s", name, pod->id,
+                      lifecycle_pod_name(pod->state));
+    call_answer_failure(call, &why);
+}
+
+void requests_handle(void *data, Call *call, const Podmon__Request *request)
+{
+    Pod *pod = data;
+    size_t kind = (size_t)request->call_case;
+    const LifecycleStep *step;
+    Failure why;
+
+    if (request->version != REQUESTS_VERSION || kind >= sizeof(KINDS) / sizeof(*KINDS) ||
+        !KINDS[kind].handle) {
+        (void)failure_say(&why, FAILURE_UNIMPLEMENTED,
+                          "this podmon (%s) does not know call %zu of protocol version %u",
+                          PODMON_VERSION, kind, request->version);
+        call_answer_failure(call, &why);
+        return;
+    }
+    step = lifecycle_pod(pod->state, KINDS[kind].event);
+    if (step->verdict == LIFECYCLE_REFUSE)
+        refuse(pod, call, KINDS[kind].name);
+    else if (step->verdict == LIFECYCLE_DONE)
+        call_answer_done(call);
+    else
+        KINDS[kind].handle(pod, call, request);
+}
