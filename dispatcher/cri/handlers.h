@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One handler per method of runtime.v1 that is built; the table in methods.c names them. Each is a
+ * CriHandler. */
+#pragma once
+
+#include "dispatcher/api/call.h"
+
+/* node.c */
+void cri_version(CriCall *call);
+void cri_status(CriCall *call);
+void cri_runtime_config(CriCall *call);
+void cri_update_runtime_config(CriCall *call);
+
+/* pod.c */
+void cri_run_pod_sandbox(CriCall *call);
+void cri_stop_pod_sandbox(CriCall *call);
+void cri_remove_pod_sandbox(CriCall *call);
+void cri_pod_sandbox_status(CriCall *call);
+void cri_list_pod_sandbox(CriCall *call);
+
+/* container.c */
+void cri_create_container(CriCall *call);
+void cri_start_container(CriCall *call);
+void cri_stop_container(CriCall *call);
+void cri_remove_container(CriCall *call);
+void cri_list_containers(CriCall *call);
+void cri_container_status(CriCall *call);
+void cri_update_container_resources(CriCall *call);
+void cri_reopen_container_log(CriCall *call);
+
+/* exec.c */
+void cri_exec_sync(CriCall *call);
+
+/* image.c */
+void cri_list_images(CriCall *call);
+void cri_image_status(CriCall *call);
+void cri_pull_image(CriCall *call);
+void cri_remove_image(CriCall *call);
+void cri_image_fs_info(CriCall *call);

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdbool.h>
+
+#include "dispatcher/config.h"
+#include "dispatcher/cri/forward.h"
+#include "dispatcher/cri/handlers.h"
+#include "dispatcher/cri/info.h"
+#include "dispatcher/cri/map.h"
+#include "dispatcher/cri/raise.h"
+#include "dispatcher/image/store.h"
+#include "dispatcher/pods/index.h"
+#include "runtime_v1.pb-c.h"
+#include "shared/clock.h"
+
+/* 0, −ENOENT with NOT_FOUND, or INVALID_ARGUMENT. */
+static int find_image(CriCall *call, const Runtime__V1__ImageSpec *spec,
+                      const Podmon__ImageRecord **ret, Failure *why)
+{
+    ImageStore *store = cri_call_node(call)->images;
+    const char *name = spec ? spec->image : "";
+    int r;
+
+    if (!*name)
+        return failure_say(why, FAILURE_INVALID_ARGUMENT, "image.image: must not be empty");
+    image_store_sync(store);
+    r = image_store_find(store, name, ret);
+    if (r == -ENOENT)
+        return failure_say(why, FAILURE_NOT_FOUND,
+                           "image.image: \"%.200s\" is not in the store; pulling from a registry "
+                           "is not built yet, load it with podmonctl load",
+                           name);
+    if (r < 0)
+        return failure_say(why, FAILURE_INVALID_ARGUMENT,
+                           "image.image: \"%.200s\" is not a reference to an image", name);
+    return 0;
+}
+
+static bool is_pinned(const Node *node, const Podmon__ImageRecord *image)
+{
+    const Podmon__ImageRecord *pinned;
+
+    for (char **name = node->config->pinned; name && *name; name++)
+        if (image_store_find(node->images, *name, &pinned) >= 0 && pinned == image)
+            return true;
+    return false;
+}
+
+void cri_list_images(CriCall *call)
+{
+    const Runtime__V1__ListImagesRequest *request = (const void *)cri_call_request(call);
+    Runtime__V1__ListImagesResponse response = RUNTIME__V1__LIST_IMAGES_RESPONSE__INIT;
+    const Runtime__V1__ImageSpec *wanted = request->filter ? request->filter->image : NULL;
+    const Podmon__ImageRecord *only = NULL;
+    const Node *node = cri_call_node(call);
+    Arena *arena = cri_call_arena(call);
+    Failure why;
+
+    image_store_sync(node->images);
+    if (wanted && *wanted->image && find_image(call, wanted, &only, &why) < 0) {
+        if (why.code == FAILURE_NOT_FOUND)
+            cri_call_reply(call, &response.base);
+        else
+            cri_call_fail(call, &why);
+        return;
+    }
+    response.images =
+        arena_alloc_array(arena, image_store_count(node->images), sizeof(Runtime__V1__Image *));
+    for (size_t i = 0; i < image_store_count(node->images); i++) {
+        const Podmon__ImageRecord *image = image_store_get(node->images, i);
+
+        if (!only || image == only)
+            response.images[response.n_images++] =
+                raise_image(arena, image, is_pinned(node, image));
+    }
+    cri_call_reply(call, &response.base);
+}
+
+/* An image that is not there is an empty answer, not a failure. */
+void cri_image_status(CriCall *call)
+{
+    const Runtime__V1__ImageStatusRequest *request = (const void *)cri_call_request(call);
+    Runtime__V1__ImageStatusResponse response = RUNTIME__V1__IMAGE_STATUS_RESPONSE__INIT;
+    const Podmon__ImageRecord *image = NULL;
+    Arena *arena = cri_call_arena(call);
+    Podmon__Pair **info;
+    Failure why;
+
+    if (find_image(call, request->image, &image, &why) < 0) {
+        if (why.code == FAILURE_NOT_FOUND)
+            cri_call_reply(call, &response.base);
+        else
+            cri_call_fail(call, &why);
+        return;
+    }
+    response.image = raise_image(arena, image, is_pinned(cri_call_node(call), image));
+    if (request->verbose) {
+        info = info_of_image(arena, image, &response.n_info);
+        response.info =
+            map_from_pairs(arena, &runtime__v1__image_status_response__info_entry__descriptor, info,
+                           response.n_info);
+    }
+    cri_call_reply(call, &response.base);
+}
+
+void cri_pull_image(CriCall *call)
+{
+    const Runtime__V1__PullImageRequest *request = (const void *)cri_call_request(call);
+    Runtime__V1__PullImageResponse response = RUNTIME__V1__PULL_IMAGE_RESPONSE__INIT;
+    const Podmon__ImageRecord *image = NULL;
+    Failure why;
+
+    if (find_image(call, request->image, &image, &why) < 0) {
+        cri_call_fail(call, &why);
+        return;
+    }
+    response.image_ref = image->id;
+    cri_call_reply(call, &response.base);
+}
+
+/* The directories of all layers that containers stand on, NULL at the end. */
+static char **collect_layers(CriCall *call)
+{
+    PodIndex *index = cri_call_node(call)->pods;
+    size_t count = 0;
+    char **layers;
+
+    pod_index_sync(index);
+    for (size_t i = 0; i < pod_index_count(index); i++) {
+        const Podmon__PodRecord *pod = pod_index_get(index, i)->record;
+
+        for (size_t j = 0; j < pod->n_containers; j++)
+            count += pod->containers[j]->spec->n_layers;
+    }
+    layers = arena_alloc_array(cri_call_arena(call), count + 1, sizeof(char *));
+    count = 0;
+    for (size_t i = 0; i < pod_index_count(index); i++) {
+        const Podmon__PodRecord *pod = pod_index_get(index, i)->record;
+
+        for (size_t j = 0; j < pod->n_containers; j++) {
+            const Podmon__ContainerSpec *spec = pod->containers[j]->spec;
+
+            for (size_t k = 0; k < spec->n_layers; k++)
+                layers[count++] = spec->layers[k];
+        }
+    }
+    return layers;
+}
+
+/* By whichever name: all names of the image go with it. */
+void cri_remove_image(CriCall *call)
+{
+    const Runtime__V1__RemoveImageRequest *request = (const void *)cri_call_request(call);
+    const Podmon__ImageRecord *image = NULL;
+    const Node *node = cri_call_node(call);
+    Failure why;
+    int r;
+
+    r = find_image(call, request->image, &image, &why);
+    if (r >= 0)
+        r = image_store_remove(node->images, image->id, collect_layers(call), &why);
+    if (r < 0 && why.code != FAILURE_NOT_FOUND)
+        cri_call_fail(call, &why);
+    else
+        cri_call_reply(call, forward_empty(call, &runtime__v1__remove_image_response__descriptor));
+}
+
+/* Images and what containers write lie on one file system, and are shown as one. */
+void cri_image_fs_info(CriCall *call)
+{
+    Runtime__V1__ImageFsInfoResponse response = RUNTIME__V1__IMAGE_FS_INFO_RESPONSE__INIT;
+    Runtime__V1__FilesystemUsage usage = RUNTIME__V1__FILESYSTEM_USAGE__INIT;
+    Runtime__V1__FilesystemIdentifier file_system = RUNTIME__V1__FILESYSTEM_IDENTIFIER__INIT;
+    Runtime__V1__UInt64Value bytes = RUNTIME__V1__UINT64_VALUE__INIT;
+    Runtime__V1__UInt64Value inodes = RUNTIME__V1__UINT64_VALUE__INIT;
+    Runtime__V1__FilesystemUsage *all[] = {&usage};
+    const ImageStore *store = cri_call_node(call)->images;
+    Failure why;
+    int r;
+
+    r = image_store_usage(store, &bytes.value, &inodes.value);
+    if (r < 0) {
+        (void)failure_set(&why, FAILURE_INTERNAL, -r, "cannot measure %s", image_store_path(store));
+        cri_call_fail(call, &why);
+        return;
+    }
+    file_system.mountpoint = (char *)(uintptr_t)image_store_path(store);
+    usage.timestamp = clock_real();
+    usage.fs_id = &file_system;
+    usage.used_bytes = &bytes;
+    usage.inodes_used = &inodes;
+    response.n_image_filesystems = 1;
+    response.image_filesystems = all;
+    response.n_container_filesystems = 1;
+    response.container_filesystems = all;
+    cri_call_reply(call, &response.base);
+}
