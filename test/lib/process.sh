@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
 # Sourced. Remembers processes in files as "PID STARTTIME", so that a pid which the kernel has given
 # to somebody else in the meantime is never taken for ours.
 
 # process_birth PID: the start time in clock ticks since boot; fails when gone or a zombie.
 process_birth() {
-    local stat
+    local stat fields
     stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
     # The name, in parentheses, may hold spaces; what follows it does not.
-    set -- ${stat##*) }
-    [ "$1" != Z ] && echo "${20}"
+    read -ra fields <<<"${stat##*) }"
+    [ "${fields[0]}" != Z ] && echo "${fields[19]}"
 }
 
 # process_record FILE PID
