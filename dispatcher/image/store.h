@@ -4,8 +4,9 @@
  *
  *   ROOT/images/records/<64 hex>          ImageRecord, named by the image id
  *   ROOT/images/blobs/sha256/<64 hex>     manifest, configuration, layer archives as they came
- *   ROOT/images/layers/<64 hex>/          unpacked, by chain id; tree/ inside, size in a record
+ *   ROOT/images/layers/<64 hex>/          unpacked, by chain id; in it tree/, and size, a record
  *   ROOT/images/staging/<random>/         what is being made; garbage if its maker is gone
+ *   ROOT/images/lock, use                 held by whoever changes the store, or uses its layers
  *
  * An image exists if its record does. Removing an image removes the record first; blobs and layers
  * that no record names are garbage and go under the store's lock. */
@@ -36,8 +37,13 @@ int image_store_find(const ImageStore *store, const char *name, const Podmon__Im
 /* Absolute path of a layer's tree; PATH_MAX bytes. */
 int image_store_layer_path(const ImageStore *store, const char *chain_id, char *ret);
 
-/* Removes the image with all its names, then what nobody needs any more (layers in use by a
- * container, `layers_in_use`, stay until a later call). Absent: 0. */
+/* Between looking an image up and having its layers mounted: no garbage is collected while the
+ * returned descriptor is open, by whatever process. fd or −EBUSY. */
+int image_store_hold(const ImageStore *store);
+
+/* Removes the image with all its names, at once; what nobody needs any more then goes in a process
+ * in the background (layers in use by a container stay until a later call: `layers_in_use`, paths
+ * as in ContainerSpec.layers, NULL-terminated or NULL). Needs no free space. Absent: 0. */
 int image_store_remove(ImageStore *store, const char *image_id, char *const *layers_in_use,
                        Failure *why);
 
