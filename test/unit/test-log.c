@@ -4,10 +4,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "shared/clock.h"
 #include "shared/fd.h"
+#include "shared/file.h"
 #include "test/unit/test.h"
 
 static int saved_stderr = -1;
@@ -92,6 +100,51 @@ TEST(full_pipe_does_not_block)
     CHECK(clock_monotonic() - before < 20 * CLOCK_SECOND);
     release();
     fd_close(&fd);
+}
+
+/* In a child with a mount namespace of its own, where /run holds nothing but our journal. 0: the
+ * entry is as it should be, 77: no such namespace here. */
+static int log_to_own_journal(void)
+{
+    static const char expected[] =
+        "MESSAGE=two words\nPRIORITY=3\nSYSLOG_IDENTIFIER=tester\n"
+        "PODMON_POD=0123456789abcdef\n";
+    struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "/run/systemd/journal/socket"};
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    char stream[64], entry[4096];
+    struct stat status;
+    ssize_t size;
+
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("tmpfs", "/run", "tmpfs", 0, NULL) < 0)
+        return 77;
+    if (file_make_directories("/run/systemd/journal", 0755) < 0 ||
+        bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
+        fstat(STDERR_FILENO, &status) < 0)
+        return 1;
+    (void)snprintf(stream, sizeof(stream), "%ju:%ju", (uintmax_t)status.st_dev,
+                   (uintmax_t)status.st_ino);
+    (void)setenv("JOURNAL_STREAM", stream, 1);
+    log_open("tester", LOG_LEVEL_INFO);
+    log_set_pod("0123456789abcdef");
+    log_error("two words");
+    size = recv(fd, entry, sizeof(entry), 0);
+    return size == (ssize_t)strlen(expected) && memcmp(entry, expected, strlen(expected)) == 0 ? 0
+                                                                                               : 1;
+}
+
+TEST(entries_in_the_journal)
+{
+    pid_t child = fork();
+    int status;
+
+    CHECK(child >= 0);
+    if (child == 0)
+        _exit(log_to_own_journal());
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+        SKIP("no mount namespace can be made here");
+    CHECK_EQ(status, 0);
 }
 
 TEST_MAIN
