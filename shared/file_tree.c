@@ -189,17 +189,30 @@ static void usage_add(Usage *usage, const struct stat *status)
     usage->inodes += USAGE_WHOLE / names;
 }
 
-/* 0: counted, or gone meanwhile, or of another file system; 1: a directory to enter. */
-static int measure_entry(const Levels *levels, int dir_fd, const char *name, Usage *usage)
+static int measure_enter(Levels *levels, int dir_fd, const char *name, Usage *usage)
+{
+    struct stat status;
+    int r = levels->count < MEASURE_LEVELS ? levels_push(levels, dir_fd, name) : -ELOOP;
+
+    if (r < 0)
+        return r;
+    if (fstat(levels->level[levels->count - 1].fd, &status) < 0)
+        return -errno;
+    usage_add(usage, &status);
+    return 0;
+}
+
+/* 0: counted, 1: a directory to enter, or −errno. */
+static int measure_entry(int dir_fd, const char *name, Usage *usage)
 {
     struct stat status;
 
     if (fstatat(dir_fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
-        return errno == ENOENT ? 0 : -errno;
-    if (status.st_dev != levels->device && S_ISDIR(status.st_mode))
-        return 0;
+        return -errno;
+    if (S_ISDIR(status.st_mode))
+        return 1;
     usage_add(usage, &status);
-    return S_ISDIR(status.st_mode) ? 1 : 0;
+    return 0;
 }
 
 /* Counts until a directory could be entered or this one is at its end. 1: entered, 0: at its end,
@@ -214,12 +227,10 @@ static int measure_directory(Levels *levels, Usage *usage)
     if (lseek(level->fd, level->position, SEEK_SET) < 0)
         return -errno;
     while ((r = entries_next(&entries, level->fd, &entry)) > 0) {
-        r = measure_entry(levels, level->fd, entry->d_name, usage);
+        r = measure_entry(level->fd, entry->d_name, usage);
         if (r > 0) {
-            if (levels->count == MEASURE_LEVELS)
-                return -ELOOP;
             level->position = entry->d_off;
-            r = levels_push(levels, level->fd, entry->d_name);
+            r = measure_enter(levels, level->fd, entry->d_name, usage);
             if (r == 0)
                 return 1;
         }
@@ -234,21 +245,15 @@ int file_measure_tree_at(int dir_fd, const char *name, uint64_t *ret_bytes, uint
 {
     CLEANUP(levels_done) Levels levels = {.count = 0};
     Usage usage = {0};
-    struct stat status;
-    int r = levels_push(&levels, dir_fd, name);
+    int r = measure_enter(&levels, dir_fd, name, &usage);
 
-    if (r < 0)
-        return r;
-    if (fstat(levels.level[0].fd, &status) < 0)
-        return -errno;
-    usage_add(&usage, &status);
-    while (levels.count > 0) {
+    while (r >= 0 && levels.count > 0) {
         r = measure_directory(&levels, &usage);
-        if (r < 0)
-            return r;
         if (r == 0)
             levels_pop(&levels);
     }
+    if (r < 0)
+        return r;
     *ret_bytes = usage.bytes;
     *ret_inodes = (usage.inodes + USAGE_WHOLE / 2) / USAGE_WHOLE;
     return 0;
