@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -21,6 +22,10 @@
 #include "shared/cleanup.h"
 #include "shared/fd.h"
 #include "shared/file.h"
+
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x0010U /* linux/memfd.h, Linux 6.3 */
+#endif
 
 enum {
     INIT_ID = 65535, /* the user and group that nobody else is */
@@ -120,9 +125,28 @@ static int open_pidns(pid_t pid)
     return fd < 0 ? -errno : fd;
 }
 
+/* Unlike fd_sealed_memory's, this one is to be executed. */
+static int open_image(void)
+{
+    AUTO_CLOSE int fd = memfd_create("init", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
+    int r;
+
+    /* A kernel before 6.3 has no memory files of another kind. */
+    if (fd < 0 && errno == EINVAL)
+        fd = memfd_create("init", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0)
+        return -errno;
+    r = fd_write_all(fd, initimage_data(), initimage_size());
+    if (r < 0)
+        return r;
+    if (fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+        return -errno;
+    return take_fd(&fd);
+}
+
 static int start(Sandbox *sandbox, const char *run_path, const CgroupEntry *cgroup)
 {
-    AUTO_CLOSE int image_fd = fd_sealed_memory("init", initimage_data(), initimage_size());
+    AUTO_CLOSE int image_fd = open_image();
     AUTO_CLOSE int read_fd = -1;
     AUTO_CLOSE int write_fd = -1;
     Podmon__SecurityPlan nothing = PODMON__SECURITY_PLAN__INIT;
