@@ -44,7 +44,7 @@ static int lower_mode(Runtime__V1__NamespaceMode mode, unsigned allowed, const c
 /* Absent options and mode NODE without mappings are the host's user namespace. */
 static int check_user_namespace(const Runtime__V1__UserNamespace *from, Failure *why)
 {
-    Podmon__NamespaceMode mode;
+    Podmon__NamespaceMode mode = PODMON__NAMESPACE_MODE__NAMESPACE_NODE;
     int r;
 
     if (!from)
@@ -143,7 +143,7 @@ int lower_container_namespaces(Arena *arena, const Runtime__V1__NamespaceOption 
                                const Podmon__PodRecord *pod, Podmon__Namespaces **ret, Failure *why)
 {
     Podmon__Namespaces *namespaces = arena_alloc(arena, sizeof(*namespaces));
-    Podmon__NamespaceMode unused;
+    Podmon__NamespaceMode unused = PODMON__NAMESPACE_MODE__NAMESPACE_POD;
     int r;
 
     podmon__namespaces__init(namespaces);
