@@ -103,9 +103,9 @@ static int delete_entry(int dir_fd, const char *name)
     return errno == ENOTEMPTY || errno == EEXIST ? 1 : -errno;
 }
 
-/* Deletes what can be deleted at once. 0: the directory is empty, 1: `ret_name` in it is a
+/* Deletes what can be deleted at once. 0: at the end of the directory, 1: `ret_name` in it is a
  * directory that is not, or −errno. */
-static int empty_directory(Level *level, char ret_name[NAME_MAX + 1])
+static int delete_entries(Level *level, char ret_name[NAME_MAX + 1])
 {
     Entries entries = {0};
     const struct dirent64 *entry;
@@ -125,11 +125,7 @@ static int empty_directory(Level *level, char ret_name[NAME_MAX + 1])
         }
         position = entry->d_off;
     }
-    if (r < 0 || level->position == 0)
-        return r;
-    /* Not every file system keeps positions right while entries go: a last look from the start. */
-    level->position = 0;
-    return empty_directory(level, ret_name);
+    return r;
 }
 
 /* Moves a directory up to the top of the tree, under a name that is free there. */
@@ -159,8 +155,12 @@ int file_delete_tree_at(int dir_fd, const char *name)
     while (r == 0 && levels.count > 0) {
         Level *level = &levels.level[levels.count - 1];
         char child[NAME_MAX + 1];
-        r = empty_directory(level, child);
-        if (r == 0)
+        r = delete_entries(level, child);
+        /* Not every file system keeps positions right while entries go: a last look from the
+         * start. */
+        if (r == 0 && level->position != 0)
+            level->position = 0;
+        else if (r == 0)
             levels_pop(&levels);
         else if (r > 0 && levels.count < DELETE_LEVELS)
             r = levels_push(&levels, level->fd, child);
