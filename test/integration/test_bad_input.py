@@ -182,11 +182,20 @@ def test_unknown_ids_of_newer_methods(node, method):
     assert status_of(getattr(node.v1, method), container_id="f" * 64)[0] == NOT_FOUND
 
 
-@pytest.mark.parametrize("identifier", ["", "0" * 64, "../..", "zzz"])
+@pytest.mark.parametrize("identifier", ["0" * 64, "../..", "zzz"])
 def test_unknown_containers_are_fine_for_stop_and_remove(node, identifier):
     for client in (node.seed, node.v1):
         client.StopContainer(container_id=identifier, timeout=1)
         client.RemoveContainer(container_id=identifier)
+
+
+@pytest.mark.parametrize("method,field", [
+    ("StopPodSandbox", "pod_sandbox_id"), ("RemovePodSandbox", "pod_sandbox_id"),
+    ("StopContainer", "container_id"), ("RemoveContainer", "container_id")])
+def test_no_id_at_all_is_a_mistake(node, method, field):
+    for client in (node.seed, node.v1):
+        code, text = status_of(getattr(client, method))
+        assert code == INVALID and field in text
 
 
 @pytest.mark.parametrize("fields", [{"cmd": []}, {"cmd": ["true"], "timeout": -1}])

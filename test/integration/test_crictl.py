@@ -31,7 +31,7 @@ def test_a_whole_day(node, tmp_path):
     assert "box" in node.crictl("ps").stdout
     assert json.loads(node.crictl("inspect", box).stdout)["status"]["state"] == "CONTAINER_RUNNING"
     assert json.loads(node.crictl("inspectp", pod).stdout)["status"]["metadata"]["name"] == "crictl"
-    assert node.crictl("exec", "-s", box, "echo", "sync").stdout == "sync\n"
+    assert node.crictl("exec", "-s", box, "echo", "sync").stdout.strip() == "sync"
     assert node.crictl("logs", box).stdout == "hello from crictl\n"
     assert box[:13] in node.crictl("ps", "--pod", pod[:13], "-q").stdout
     assert [p.id for p in node.seed.ListPodSandbox().items if p.id == pod]

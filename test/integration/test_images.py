@@ -48,10 +48,10 @@ def test_pull_of_what_is_there(node):
 def test_pull_of_what_is_not_there_says_what_is_missing(node):
     code, text = status_of(node.v1.PullImage, image=node.v1_api.ImageSpec(image="no/such:image"))
     assert code == grpc.StatusCode.NOT_FOUND
-    assert "docker.io/no/such:image" in text and "podmonctl load" in text
+    assert "no/such:image" in text and "podmonctl load" in text
 
 
-@pytest.mark.parametrize("name", ["", "UPPER/case", "a b", "x@sha256:12", "-x", "a" * 5000])
+@pytest.mark.parametrize("name", ["", "a/UPPER", "a b", "x@sha256:12", "-x", "a" * 5000])
 def test_bad_references(node, name):
     assert status_of(node.v1.PullImage, image=node.v1_api.ImageSpec(image=name))[0] == \
         grpc.StatusCode.INVALID_ARGUMENT

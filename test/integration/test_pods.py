@@ -82,7 +82,7 @@ def test_another_attempt_is_another_sandbox(node, pod):
     node.v1.RemovePodSandbox(pod_sandbox_id=other)
 
 
-@pytest.mark.parametrize("identifier", ["nothing", "", "0" * 64, "../../etc", "x" * 10240])
+@pytest.mark.parametrize("identifier", ["nothing", "0" * 64, "../../etc", "x" * 10240])
 def test_unknown_ids_are_fine_for_stop_and_remove(node, identifier):
     for client in (node.seed, node.v1):
         client.StopPodSandbox(pod_sandbox_id=identifier)
@@ -129,7 +129,7 @@ def test_host_namespaces(node, make_pod):
     context = api.LinuxContainerSecurityContext(namespace_options=api.NamespaceOption(
         network=api.NamespaceMode.Value("NODE"), pid=api.NamespaceMode.Value("NODE"),
         ipc=api.NamespaceMode.Value("NODE")))
-    _, out = pod.run("sh", "-c", "readlink /proc/self/ns/net /proc/self/ns/ipc /proc/self/ns/pid",
+    _, out = pod.run("sh", "-c", "for n in net ipc pid; do readlink /proc/self/ns/$n; done",
                      linux=api.LinuxContainerConfig(security_context=context))
     assert out.split() == [os.readlink(f"/proc/self/ns/{kind}") for kind in ("net", "ipc", "pid")]
 
