@@ -42,7 +42,6 @@ SANDBOXES = [
     ({"hostname": "x" * 65}, "hostname"),
     ({"hostname": "a/b"}, "hostname"),
     ({"log_directory": "relative/path"}, "log_directory"),
-    ({"log_directory": "/a/../b"}, "log_directory"),
     ({"dns_config": {"servers": ["1.1.1.1\nnameserver 6.6.6.6"]}}, "dns_config.servers"),
     ({"dns_config": {"searches": ["a b"]}}, "dns_config.searches"),
     ({"dns_config": {"options": ["x\ny"]}}, "dns_config.options"),
