@@ -88,7 +88,7 @@ static int mount_by_options(const Stack *stack, int *ret_fd)
  * that only the helper's mount namespace knows. */
 static int link_layers(const Stack *stack, Text *options)
 {
-    char name[16];
+    char name[24];
     int r;
 
     r = text_add(options, "lowerdir=");

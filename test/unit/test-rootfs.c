@@ -14,7 +14,7 @@ typedef struct Stack {
 static int make_layers(Stack *stack, size_t count, const char *prefix)
 {
     for (size_t i = 0; i < count; i++) {
-        char number[16];
+        char number[24];
 
         (void)snprintf(number, sizeof(number), "%zu", i);
         (void)snprintf(stack->names[i], sizeof(stack->names[i]), "%s/%s%zu", stack->box.base,
@@ -41,7 +41,7 @@ static void check_stack(Stack *stack, size_t count, bool writable)
     const char *upper = writable ? stack->box.upper : NULL;
     const char *work = writable ? stack->box.work : NULL;
     AUTO_CLOSE int fd = -1;
-    char text[16], number[16];
+    char text[24], number[24];
     int file, r;
 
     r = rootfs_mount(stack->layers, count, upper, work, &fd, &stack->box.why);
