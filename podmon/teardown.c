@@ -97,8 +97,11 @@ static int remove_cgroups(const Pod *pod)
 
 static void try_again(void *data, uint32_t events)
 {
+    Pod *pod = data;
+
     (void)events;
-    teardown_go_on(data);
+    pod->timer = event_free(pod->timer);
+    teardown_go_on(pod);
 }
 
 /* False: not yet, the timer goes on. */
@@ -106,7 +109,6 @@ static bool cgroups_are_gone(Pod *pod)
 {
     int r = remove_cgroups(pod);
 
-    pod->timer = event_free(pod->timer);
     if (r == -EBUSY && pod->tries++ < CGROUP_TRIES) {
         uint64_t when = clock_monotonic() + CGROUP_RETRY_MS * CLOCK_MILLISECOND;
         if (!pod->in_scope)

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -36,7 +37,7 @@ typedef struct Node {
     pid_t pid;
 } Node;
 
-static Node node;
+static Node node = {.pod_fd = -1};
 
 /* What a call came to. */
 typedef struct Answer {
@@ -166,17 +167,44 @@ static int podmon_wait(void)
     int status;
 
     for (int i = 0; i < 500; i++) {
-        if (waitpid(node.pid, &status, WNOHANG) == node.pid)
+        if (waitpid(node.pid, &status, WNOHANG) == node.pid) {
+            node.pid = 0;
             return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+        }
         (void)usleep(10000);
     }
     return -1;
+}
+
+/* Also after a check that failed, with whatever is there by then: at most one pod with two shared
+ * mounts. */
+static void node_close(void)
+{
+    static const char *const pins[] = {LAYOUT_NETNS, LAYOUT_IPCNS, LAYOUT_UTSNS, LAYOUT_SHM};
+    char path[256];
+
+    if (node.pod_fd < 0)
+        return;
+    if (node.pid > 0 && kill(node.pid, 0) == 0) {
+        (void)kill(node.pid, SIGKILL);
+        (void)waitpid(node.pid, NULL, 0);
+    }
+    (void)cgroup_kill(node.cgroup_parent);
+    for (int i = 0; i < 100 && cgroup_remove(node.cgroup_parent) == -EBUSY; i++)
+        (void)usleep(10000);
+    for (size_t i = 0; i < sizeof(pins) / sizeof(*pins); i++) {
+        path_set(path, "run/pods/%s/%s", node.pod_id, pins[i]);
+        (void)umount2(path, MNT_DETACH);
+    }
+    fd_close(&node.pod_fd);
+    (void)file_delete_tree_at(AT_FDCWD, node.base);
 }
 
 static bool node_open(void)
 {
     char path[256];
 
+    node_close();
     node = (Node){.base = "/tmp/podmon-protocol-XXXXXX", .pod_fd = -1};
     if (!mkdtemp(node.base) || chmod(node.base, 0755) < 0 || !layer_make())
         return false;
@@ -190,14 +218,6 @@ static bool node_open(void)
         return false;
     node.pod_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return node.pod_fd >= 0 && record_make() >= 0 && podmon_start();
-}
-
-static void node_close(void)
-{
-    (void)cgroup_kill(node.cgroup_parent);
-    (void)cgroup_remove(node.cgroup_parent);
-    (void)close(node.pod_fd);
-    (void)file_delete_tree_at(AT_FDCWD, node.base);
 }
 
 /* ---- calls */
@@ -421,6 +441,7 @@ static bool machine_is_fit(void)
     do {                                                                                           \
         if (!machine_is_fit())                                                                     \
             SKIP("needs root, podmon and a static " BUSYBOX);                                      \
+        (void)atexit(node_close);                                                                  \
         CHECK(node_open());                                                                        \
     } while (0)
 
