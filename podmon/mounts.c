@@ -13,6 +13,7 @@
 #include <sys/vfs.h>
 
 #include "podmon/devices.h"
+#include "podmon/propagation.h"
 #include "podmon/rootfs.h"
 #include "shared/cleanup.h"
 #include "shared/fd.h"
@@ -154,6 +155,11 @@ static int add_bind(Preparation *preparation, const Podmon__Mount *mount, const 
     r = plan_add(preparation->plan, target, fd, &step);
     if (r < 0)
         return r;
+    r = propagation_check(source, mount->propagation, why);
+    if (r < 0) {
+        failure_prefix(why, "mount \"%s\"", target);
+        return r;
+    }
     if (fstat(step->fd, &status) < 0)
         return -errno;
     step->target_kind = S_ISDIR(status.st_mode) ? PATH_DIRECTORY : PATH_FILE;

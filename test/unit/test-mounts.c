@@ -91,6 +91,17 @@ TEST(propagation)
     check_propagation(PODMON__MOUNT_PROPAGATION__PROPAGATION_BIDIRECTIONAL, true, true);
 }
 
+TEST(a_private_host_path_cannot_share)
+{
+    OPEN_BOX(box);
+    box_mount(&box, PODMON__MOUNT_KIND__MOUNT_BIND, "/data", box.canary)->propagation =
+        PODMON__MOUNT_PROPAGATION__PROPAGATION_BIDIRECTIONAL;
+    CHECK(box_run(&box, "true") < 0);
+    CHECK_EQ(box.why.code, FAILURE_FAILED_PRECONDITION);
+    CHECK(strstr(box.why.text, "is not on a shared mount"));
+    CHECK_EQ(box_close(&box), 0);
+}
+
 TEST(what_is_refused)
 {
     static const struct {
