@@ -165,8 +165,6 @@ static int make_input(const char *config)
 
     if (fd < 0)
         return fd;
-    if (lseek(fd, 0, SEEK_SET) < 0)
-        return -errno;
     high = fcntl(fd, F_DUPFD_CLOEXEC, 3);
     return high < 0 ? -errno : high;
 }
