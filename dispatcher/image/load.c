@@ -92,8 +92,10 @@ int loading_add(Loading *loading, const Digest *manifest, const Digest *named, c
             return failure_set(why, FAILURE_INTERNAL, ENOMEM, "cannot name an image");
     }
     if (!digests)
-        return failure_say(why, FAILURE_INVALID_ARGUMENT,
-                           "image %.19s has no name in the file; give it one with --tag", digest);
+        return failure_say(
+            why, FAILURE_INVALID_ARGUMENT,
+            "has no whole name in the file (\"busybox:1\", \"quay.io/a/b\"); give it "
+            "one with --tag");
     r = image_commit_add(loading->commit, manifest, tags, digests, &record, why);
     if (r < 0)
         return r;

@@ -142,7 +142,6 @@ static int make_directory(Tree *tree, int parent_fd, const char *name, int *ret)
         r = file_delete_tree_at(parent_fd, name);
         if (r < 0)
             return r;
-        forget_parent(tree);
     }
     if (mkdirat(parent_fd, name, 0755) < 0)
         return -errno;

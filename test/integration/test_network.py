@@ -45,7 +45,7 @@ def bridge(node):
     assert not leases, "addresses were not given back"
 
 
-def test_address_and_loopback(node, make_pod, bridge):
+def test_address_and_loopback(node, bridge, make_pod):
     pod = make_pod(network="POD", hostname="my-host")
     for client in (node.seed, node.v1):
         ip = client.PodSandboxStatus(pod_sandbox_id=pod.id).status.network.ip
@@ -58,7 +58,7 @@ def test_address_and_loopback(node, make_pod, bridge):
     assert "lo\n" in out and "gateway\n" in out
 
 
-def test_the_namespaces_path_is_told_to_seed_clients(node, make_pod, bridge):
+def test_the_namespaces_path_is_told_to_seed_clients(node, bridge, make_pod):
     pod = make_pod(network="POD")
     status = node.seed.PodSandboxStatus(pod_sandbox_id=pod.id).status
     path = pathlib.Path(status.linux.namespaces.network)
@@ -66,7 +66,7 @@ def test_the_namespaces_path_is_told_to_seed_clients(node, make_pod, bridge):
     assert not status.linux.namespaces.options.host_network
 
 
-def test_pods_reach_each_other(node, make_pod, bridge):
+def test_pods_reach_each_other(node, bridge, make_pod):
     server = make_pod(network="POD")
     container = server.start("sh", "-c", "while :; do echo hello | nc -l -p 80; done")
     ip = node.v1.PodSandboxStatus(pod_sandbox_id=server.id).status.network.ip
@@ -77,13 +77,13 @@ def test_pods_reach_each_other(node, make_pod, bridge):
     node.v1.StopContainer(container_id=container, timeout=0)
 
 
-def test_containers_share_the_network(node, make_pod, bridge):
+def test_containers_share_the_network(node, bridge, make_pod):
     pod = make_pod(network="POD")
     outs = {pod.run("readlink", "/proc/self/ns/net")[1] for _ in range(2)}
     assert len(outs) == 1
 
 
-def test_port_mapping(node, make_pod, bridge):
+def test_port_mapping(node, bridge, make_pod):
     api = node.v1_api
     pod = make_pod(network="POD", port_mappings=[api.PortMapping(container_port=80,
                                                                  host_port=18080)])
@@ -102,14 +102,14 @@ def test_port_mapping(node, make_pod, bridge):
     wait_for("the mapped port answers", ask)
 
 
-def test_net_sysctls(node, make_pod, bridge):
+def test_net_sysctls(node, bridge, make_pod):
     pod = make_pod(network="POD", linux=node.v1_api.LinuxPodSandboxConfig(
         sysctls={"net.ipv4.ip_local_port_range": "20000 30000"}))
     _, out = pod.run("cat", "/proc/sys/net/ipv4/ip_local_port_range")
     assert out.split() == ["20000", "30000"]
 
 
-def test_stop_gives_the_address_back(node, make_pod, bridge):
+def test_stop_gives_the_address_back(node, bridge, make_pod):
     pod = make_pod(network="POD")
     assert [p for p in bridge.glob("testnet/*") if p.name[0].isdigit()]
     node.v1.StopPodSandbox(pod_sandbox_id=pod.id)
@@ -123,7 +123,7 @@ def test_without_configuration_a_pod_network_is_refused(node):
     before = node.leftovers()
     code, text = status_of(lambda: Pod(node, network="POD"))
     assert str(node.cni) in text
-    assert node.leftovers() == before
+    wait_for("nothing is left", lambda: node.leftovers() == before)
 
 
 EVIL = {
@@ -177,4 +177,4 @@ def test_plugins_that_misbehave(node, evil_plugin, name):
     if name == "hangs":
         assert code == grpc.StatusCode.DEADLINE_EXCEEDED
     assert "DEL" in notes.read_text().split()
-    assert node.leftovers() == before
+    wait_for("nothing is left", lambda: node.leftovers() == before)

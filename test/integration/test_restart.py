@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The dispatcher holds nothing: killed at any moment, it answers as before."""
 
+import os
+import pathlib
 import signal
 import threading
 
 import pytest
 
 from harness import Pod, wait_for
+from test_containers import processes_with
 
 
 def everything(node):
@@ -84,12 +87,7 @@ def test_requests_go_on_after_twenty_kills(node, make_pod):
         assert pod.exec(container, "echo", str(n)).stdout == f"{n}\n".encode()
 
 
-def test_a_pod_whose_podmon_was_killed_can_be_removed(node):
-    import os
-    import pathlib
-
-    pod = Pod(node)
-    container = pod.start("sleep", "45678")
+def kill_podmon(pod):
     for process in pathlib.Path("/proc").glob("[0-9]*"):
         try:
             arguments = (process / "cmdline").read_bytes().split(b"\0")
@@ -97,8 +95,13 @@ def test_a_pod_whose_podmon_was_killed_can_be_removed(node):
             continue
         if arguments[0] == b"podmon" and pod.id.encode() in arguments:
             os.kill(int(process.name), signal.SIGKILL)
+            wait_for("it is gone", lambda: not process.exists())
+
+
+def test_a_pod_whose_podmon_was_killed_is_taken_up_again(node):
+    pod = Pod(node)
+    container = pod.start("sleep", "45678")
+    kill_podmon(pod)
     assert pod.exec(container, "echo", "still there").stdout == b"still there\n"
     pod.remove()
-    from test_containers import processes_with
-
     assert not processes_with("45678")

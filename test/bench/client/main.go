@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Measures a CRI runtime from a client's side: how long each call takes, one after the other.
-// Prints one JSON object: for each operation the median, the 90th percentile and the count, in
-// milliseconds. What it makes it removes.
+// Measures CRI runtimes from a client's side: how long each call takes, one after the other. Several
+// runtimes take turns, a pod each, so that what disturbs the machine disturbs them all. Prints one
+// JSON object: for each runtime and operation the list of milliseconds. What it makes it removes.
 package main
 
 import (
@@ -11,7 +11,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"sort"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -20,12 +20,14 @@ import (
 )
 
 type bench struct {
+	name    string
 	runtime cri.RuntimeServiceClient
 	image   string
 	host    bool
 	parent  string
+	logs    string
 	serial  int
-	times   map[string][]time.Duration
+	times   map[string][]float64
 }
 
 func check(err error) {
@@ -41,7 +43,11 @@ func (b *bench) timed(name string, call func(context.Context) error) {
 	defer cancel()
 	begin := time.Now()
 	check(call(ctx))
-	b.times[name] = append(b.times[name], time.Since(begin))
+	b.note(name, begin)
+}
+
+func (b *bench) note(name string, begin time.Time) {
+	b.times[name] = append(b.times[name], float64(time.Since(begin).Microseconds())/1000)
 }
 
 func (b *bench) sandboxConfig() *cri.PodSandboxConfig {
@@ -49,7 +55,7 @@ func (b *bench) sandboxConfig() *cri.PodSandboxConfig {
 	name := fmt.Sprintf("bench-%d-%d", os.Getpid(), b.serial)
 	config := &cri.PodSandboxConfig{
 		Metadata:     &cri.PodSandboxMetadata{Name: name, Uid: name, Namespace: "bench"},
-		LogDirectory: os.TempDir() + "/podmon-bench-logs/" + name,
+		LogDirectory: b.logs + "/" + b.name + "/" + name,
 		Linux: &cri.LinuxPodSandboxConfig{
 			CgroupParent: b.parent,
 			SecurityContext: &cri.LinuxSandboxSecurityContext{
@@ -96,8 +102,8 @@ func (b *bench) up() (pod, container string) {
 		_, err := b.runtime.StartContainer(ctx, &cri.StartContainerRequest{ContainerId: container})
 		return err
 	})
-	b.times["Create+Start"] = append(b.times["Create+Start"], time.Since(startBegin))
-	b.times["pod-up"] = append(b.times["pod-up"], time.Since(begin))
+	b.note("Create+Start", startBegin)
+	b.note("pod-up", begin)
 	return pod, container
 }
 
@@ -144,74 +150,90 @@ func (b *bench) list(name string, count int) {
 	}
 }
 
-func (b *bench) print() {
-	type figure struct {
-		P50   float64 `json:"p50_ms"`
-		P90   float64 `json:"p90_ms"`
-		Count int     `json:"count"`
+// print tells what every runtime took so far.
+func print(benches []*bench) {
+	all := map[string]map[string][]float64{}
+	for _, b := range benches {
+		all[b.name] = b.times
 	}
-	milliseconds := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-	figures := map[string]figure{}
-	for name, times := range b.times {
-		sort.Slice(times, func(i, j int) bool { return times[i] < times[j] })
-		figures[name] = figure{milliseconds(times[len(times)/2]),
-			milliseconds(times[len(times)*9/10]), len(times)}
-	}
-	check(json.NewEncoder(os.Stdout).Encode(figures))
+	check(json.NewEncoder(os.Stdout).Encode(all))
 }
 
 // hold keeps pods running until a line is read, so that somebody else can look at the processes.
 func (b *bench) hold(count int) {
 	type running struct{ pod, container string }
 	var held []running
+	lists := map[string][]float64{}
 	for len(held) < count {
 		pod, container := b.up()
 		held = append(held, running{pod, container})
 		if len(held) == count/2 || len(held) == count {
-			b.list(fmt.Sprintf("List at %d", len(held)), len(held))
+			name := fmt.Sprintf("List at %d", len(held))
+			b.list(name, len(held))
+			lists[name] = b.times[name]
 		}
 	}
-	b.times = map[string][]time.Duration{
-		fmt.Sprintf("List at %d", count/2): b.times[fmt.Sprintf("List at %d", count/2)],
-		fmt.Sprintf("List at %d", count):   b.times[fmt.Sprintf("List at %d", count)]}
-	b.print()
+	b.times = lists
+	print([]*bench{b})
 	_, _ = fmt.Scanln()
 	for _, one := range held {
 		b.down(one.pod, one.container)
 	}
 }
 
+// takeTurns runs a pod of each runtime, one after the other, as often as asked.
+func takeTurns(benches []*bench, runs, execs int, pause time.Duration) {
+	const warmUps = 2 // fill caches and are not counted
+	for i := 0; i < runs+warmUps; i++ {
+		for _, b := range benches {
+			if i == warmUps {
+				b.times = map[string][]float64{}
+			}
+			time.Sleep(pause)
+			pod, container := b.up()
+			for n := 0; n < execs; n++ {
+				time.Sleep(pause)
+				b.exec(container)
+			}
+			time.Sleep(pause)
+			b.down(pod, container)
+		}
+	}
+	print(benches)
+}
+
 func main() {
-	endpoint := flag.String("endpoint", "", "the runtime's socket")
 	image := flag.String("image", "busybox", "an image that is there")
-	runs := flag.Int("runs", 20, "pods, one after the other")
+	runs := flag.Int("runs", 20, "pods of each runtime, one after the other")
 	execs := flag.Int("execs", 5, "ExecSync calls in each")
-	pause := flag.Duration("pause", 50*time.Millisecond, "idle time before each pod")
+	pause := flag.Duration("pause", 50*time.Millisecond, "idle time before what is measured")
 	host := flag.Bool("host", false, "the host's network instead of CNI")
 	parent := flag.String("parent", "", "cgroup parent of the pods")
-	held := flag.Int("hold", 0, "instead: hold this many pods until a line is read")
+	logs := flag.String("logs", os.TempDir(), "where the logs of the pods go")
+	held := flag.Int("hold", 0, "instead: hold this many pods of one runtime until a line is read")
+	flag.Usage = func() {
+		fmt.Fprintln(os.Stderr, "usage: client [OPTION]... NAME=SOCKET...")
+		flag.PrintDefaults()
+	}
 	flag.Parse()
 
-	connection, err := grpc.NewClient("unix://"+*endpoint,
-		grpc.WithTransportCredentials(insecure.NewCredentials()))
-	check(err)
-	b := &bench{runtime: cri.NewRuntimeServiceClient(connection), image: *image, host: *host,
-		parent: *parent, times: map[string][]time.Duration{}}
-	if *held > 0 {
-		b.hold(*held)
-		return
+	var benches []*bench
+	for _, argument := range flag.Args() {
+		name, socket, _ := strings.Cut(argument, "=")
+		connection, err := grpc.NewClient("unix://"+socket,
+			grpc.WithTransportCredentials(insecure.NewCredentials()))
+		check(err)
+		benches = append(benches, &bench{name: name, image: *image, host: *host, parent: *parent,
+			logs: *logs, runtime: cri.NewRuntimeServiceClient(connection),
+			times: map[string][]float64{}})
 	}
-	for i := 0; i < *runs+2; i++ {
-		if i == 2 { // the first two warm caches
-			b.times = map[string][]time.Duration{}
-		}
-		time.Sleep(*pause)
-		pod, container := b.up()
-		for n := 0; n < *execs; n++ {
-			time.Sleep(*pause / 5)
-			b.exec(container)
-		}
-		b.down(pod, container)
+	switch {
+	case len(benches) == 0 || (*held > 0 && len(benches) > 1):
+		flag.Usage()
+		os.Exit(2)
+	case *held > 0:
+		benches[0].hold(*held)
+	default:
+		takeTurns(benches, *runs, *execs, *pause)
 	}
-	b.print()
 }
