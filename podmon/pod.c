@@ -76,6 +76,7 @@ Pod *pod_free(Pod *pod)
     worker_free(pod->network_worker);
     event_free(pod->timer);
     event_free(pod->publish_timer);
+    event_free(pod->copy_timer);
     server_free(pod->server);
     sandbox_done(&pod->sandbox);
     if (pod->record)
@@ -90,10 +91,35 @@ Pod *pod_free(Pod *pod)
     return NULL;
 }
 
+void pod_copy(Pod *pod)
+{
+    Failure why = {0};
+
+    if (!pod->copy_timer)
+        return;
+    pod->copy_timer = event_free(pod->copy_timer);
+    if (publish_copy(pod->root_fd, pod->record, &why) < 0)
+        log_warning("%s; the next change tries again", why.text);
+}
+
+static void copy_due(void *data, uint32_t events)
+{
+    (void)events;
+    pod_copy(data);
+}
+
 int pod_publish(Pod *pod, Failure *why)
 {
+    int r;
+
     pod->record->phase = lifecycle_pod_phase(pod->state);
-    return publish_record(pod->run_fd, pod->root_fd, pod->record, why);
+    r = publish_record(pod->run_fd, pod->record, why);
+    if (r < 0 || pod->copy_timer)
+        return r;
+    if (event_add_timer(pod->loop, clock_monotonic() + CLOCK_SECOND, copy_due, pod,
+                        &pod->copy_timer) < 0)
+        log_warning("no memory for a timer: the copy of the state file is out of date");
+    return 0;
 }
 
 static void publish_again(void *data, uint32_t events)
@@ -140,9 +166,11 @@ void pod_maybe_exit(Pod *pod)
     bool over = pod->state == POD_STATE_STOPPED || pod->state == POD_STATE_REMOVING ||
                 (pod->state == POD_STATE_FAILED && pod->failure_told);
 
-    if (over && server_connections(pod->server) == 0 && !pod->publish_timer &&
-        !pod->network_worker && !pod->scope_worker && pod->exec_running == 0)
-        event_loop_exit(pod->loop, EXIT_SUCCESS);
+    if (!over || server_connections(pod->server) > 0 || pod->publish_timer || pod->network_worker ||
+        pod->scope_worker || pod->exec_running > 0)
+        return;
+    pod_copy(pod);
+    event_loop_exit(pod->loop, EXIT_SUCCESS);
 }
 
 /* Everything that somebody here waits for by a pidfd. */

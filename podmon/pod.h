@@ -48,6 +48,7 @@ typedef struct Pod {
     Worker *network_worker;
     EventSource *timer;         /* of what the pod is waiting for in its present state */
     EventSource *publish_timer; /* a publication has to be tried again */
+    EventSource *copy_timer;    /* the record's copy on disk is older than the record */
     Failure failure;            /* of what is being done; code FAILURE_NONE: none yet */
     bool stop_gracefully;       /* SIGTERM: when the containers have ended, stop */
     bool failure_told;          /* in POD_STATE_FAILED: somebody has got the answer */
@@ -63,7 +64,8 @@ int pod_new(EventLoop *loop, const char *id, const char *run, const char *root, 
 /* Leaves everything on the machine as it is. */
 Pod *pod_free(Pod *pod);
 
-/* Writes the record as the present state wants it. */
+/* Writes the record as the present state wants it; its copy on disk follows within a second, or
+ * before podmon ends. */
 int pod_publish(Pod *pod, Failure *why);
 
 /* The same where the change has happened and cannot be taken back: tried again until it works. */
@@ -71,6 +73,9 @@ void pod_publish_surely(Pod *pod);
 
 /* The next state, if the event is possible; an impossible one is logged, and false. */
 bool pod_advance(Pod *pod, PodEvent event);
+
+/* Brings the copy on disk up to date, if it is not. */
+void pod_copy(Pod *pod);
 
 /* Ends the loop if there is nothing left to wait for. To be called when something has ended. */
 void pod_maybe_exit(Pod *pod);

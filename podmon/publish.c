@@ -9,19 +9,21 @@
 #include "shared/record.h"
 #include "shared/text.h"
 
-int publish_record(int run_fd, int root_fd, Podmon__PodRecord *record, Failure *why)
+int publish_record(int run_fd, Podmon__PodRecord *record, Failure *why)
 {
     int r;
 
     record->sequence++;
     r = record_write_at(run_fd, LAYOUT_STATE, &record->base, 0600, FILE_SYNC_NO);
-    if (r < 0)
-        return failure_set(why, FAILURE_INTERNAL, -r, "cannot write the pod's state file");
+    return r < 0 ? failure_set(why, FAILURE_INTERNAL, -r, "cannot write the pod's state file") : 0;
+}
+
+int publish_copy(int root_fd, const Podmon__PodRecord *record, Failure *why)
+{
     /* Not synced: a copy that a power cut tears is known as such by its checksum. */
-    r = record_write_at(root_fd, LAYOUT_STATE, &record->base, 0600, FILE_SYNC_NO);
-    if (r < 0)
-        return failure_set(why, FAILURE_INTERNAL, -r, "cannot copy the pod's state file");
-    return 0;
+    int r = record_write_at(root_fd, LAYOUT_STATE, &record->base, 0600, FILE_SYNC_NO);
+
+    return r < 0 ? failure_set(why, FAILURE_INTERNAL, -r, "cannot copy the pod's state file") : 0;
 }
 
 static void text_drop(char *text)

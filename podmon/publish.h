@@ -10,10 +10,13 @@
 #include "podmon.pb-c.h"
 #include "shared/failure.h"
 
-/* Replaces the state file in the pod's directory below RUN, then its copy below ROOT, which
- * outlives a reboot. Counts the sequence up. On failure readers see the record before, or, if only
- * the copy failed, the new one. */
-int publish_record(int run_fd, int root_fd, Podmon__PodRecord *record, Failure *why);
+/* Replaces the state file in the pod's directory below RUN, and counts the sequence up. On failure
+ * readers see the record before. */
+int publish_record(int run_fd, Podmon__PodRecord *record, Failure *why);
+
+/* Replaces the copy in the pod's directory below ROOT, which outlives a reboot. Not for the way of
+ * a reply: a disk's file system may take milliseconds for the rename. */
+int publish_copy(int root_fd, const Podmon__PodRecord *record, Failure *why);
 
 /* Strings of a message, which are malloc'ed or protobuf-c's constant empty one. −ENOMEM leaves the
  * field as it was. */

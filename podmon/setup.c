@@ -384,8 +384,10 @@ void setup_begin(Pod *pod)
 {
     Failure why = {0};
 
-    /* Whoever finds this record knows that there may be something to undo. */
+    /* Whoever finds this record, also after a power cut, knows that there may be something to undo.
+     * The first copy replaces nothing, which disks do quickly. */
     if (pod_publish(pod, &why) < 0 || begin_cgroup(pod, &why) < 0)
         note_failure(pod, &why);
+    pod_copy(pod);
     go_on(pod);
 }

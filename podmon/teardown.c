@@ -198,9 +198,13 @@ void teardown_stop_gracefully(Pod *pod)
 /* ---- remove */
 
 /* Both directories. The one in RUN, with the record, goes last: it says what is still to do. */
-static int delete_directories(const Pod *pod, Failure *why)
+static int delete_directories(Pod *pod, Failure *why)
 {
-    int r = file_delete_tree_at(pod->root_pods_fd, pod->id);
+    int r;
+
+    pod->publish_timer = event_free(pod->publish_timer);
+    pod->copy_timer = event_free(pod->copy_timer);
+    r = file_delete_tree_at(pod->root_pods_fd, pod->id);
 
     if (r < 0)
         return failure_set(why, FAILURE_INTERNAL, -r, "cannot delete %s", pod->root_path);
@@ -218,7 +222,6 @@ static void remove_all(Pod *pod)
 
     pod->state = POD_STATE_REMOVING;
     (void)pod_publish(pod, NULL); /* A full disk must not keep what would make room. */
-    pod->publish_timer = event_free(pod->publish_timer);
     while (pod->containers)
         container_free(pod->containers);
     r = remove_cgroups(pod);

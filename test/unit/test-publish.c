@@ -68,13 +68,14 @@ TEST(both_places_have_it)
     CHECK(mkdtemp(directory) != NULL);
     AUTO_CLOSE int run_fd = file_open_directory_at(AT_FDCWD, directory, 0700);
     AUTO_CLOSE int root_fd = file_open_directory_at(run_fd, "root", 0700);
-    CHECK_EQ(publish_record(run_fd, root_fd, record, &why), 0);
-    CHECK_EQ(publish_record(run_fd, root_fd, record, &why), 0);
+    CHECK_EQ(publish_record(run_fd, record, &why), 0);
+    CHECK_EQ(publish_record(run_fd, record, &why), 0);
+    CHECK_EQ(publish_copy(root_fd, record, &why), 0);
     CHECK_EQ(record_read_at(root_fd, LAYOUT_STATE, &podmon__pod_record__descriptor, NULL, &found),
              0);
     CHECK_EQ(((Podmon__PodRecord *)found)->sequence, 2);
     protobuf_c_message_free_unpacked(found, NULL);
-    CHECK(publish_record(run_fd, -1, record, &why) < 0);
+    CHECK(publish_copy(-1, record, &why) < 0);
     CHECK(why.code != FAILURE_NONE && strstr(why.text, "copy"));
     podmon__pod_record__free_unpacked(record, NULL);
     (void)file_delete_tree_at(AT_FDCWD, directory);
