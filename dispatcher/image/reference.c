@@ -167,6 +167,9 @@ int image_reference_parse(const char *text, ImageReference *ret, Failure *why)
     r = split_name(name, &reference, why);
     if (r < 0)
         return r;
+    if (strlen(reference.registry) + 1 + strlen(reference.repository) > IMAGE_REFERENCE_NAME_MAX)
+        return failure_say(why, FAILURE_INVALID_ARGUMENT, "image name \"%.64s…\" is too long",
+                           name);
     *ret = reference;
     return 0;
 }

@@ -7,7 +7,7 @@
 #include "shared/failure.h"
 
 enum {
-    IMAGE_REFERENCE_NAME_MAX = 255, /* registry and repository together */
+    IMAGE_REFERENCE_NAME_MAX = 255, /* registry and repository together, normalised */
     IMAGE_REFERENCE_TAG_MAX = 128,
     /* Of any form that is printed, with its NUL. */
     IMAGE_REFERENCE_SIZE = 2 * (IMAGE_REFERENCE_NAME_MAX + 16) + DIGEST_TEXT_SIZE,

@@ -58,6 +58,7 @@ static const struct {
     {"a\nb", "repository"},
     {"\xff", "repository"},
     {LONG_NAME "/" LONG_NAME "/" LONG_NAME "/" LONG_NAME, "too long"},
+    {LONG_NAME LONG_NAME "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", "too long"},
 };
 
 TEST(good_names_are_normalised)
