@@ -329,6 +329,89 @@ TEST(a_terminal_of_the_containers_own)
     CHECK_EQ(box_close(&box), 0);
 }
 
+TEST(an_exec_has_a_terminal_too)
+{
+    char *argv[] = {box_text("/bin/sh"), box_text("-c"), box_text("tty; echo $TERM"), NULL};
+    SpawnedProcess process = {.pidfd = -1, .outcome_fd = -1, .tty_fd = -1};
+    SpawnStdio stdio = {-1, -1, -1, -1, true};
+    SpawnExec exec = {.argv = argv, .tty = true};
+    SpawnPlan *plan = NULL;
+    ssize_t size = 0;
+
+    OPEN_BOX(box);
+    CHECK_EQ(box_start(&box, "sleep 100"), 1);
+    exec.target_pidfd = box.process.pidfd;
+    exec.target_pid = box.process.pid;
+    CHECK_EQ(
+        spawn_plan_exec(&box.context, &box.spec, &box.identity, &exec, &stdio, &plan, &box.why), 0);
+    CHECK_EQ(box_start_plan(&box, plan, &process), 1);
+    (void)spawn_plan_free(plan);
+    for (ssize_t got; (got = read(process.tty_fd, box.output + size, 1024)) > 0;)
+        size += got;
+    box.output[size] = '\0';
+    CHECK_STR(box.output, "/dev/pts/0\r\nxterm\r\n");
+    CHECK_EQ(box_wait(&process), 0);
+    CHECK_EQ(box_close(&box), 0);
+}
+
+TEST(a_container_cannot_put_something_else_for_its_ptmx)
+{
+    char *argv[] = {box_text("/bin/true"), NULL};
+    SpawnStdio stdio = {-1, -1, -1, -1, true};
+    SpawnExec exec = {.argv = argv, .tty = true};
+    char *spoil[] = {box_text("/bin/sh"), box_text("-c"),
+                     box_text("mount -t tmpfs none /dev/pts && ln -s /dev/zero /dev/pts/ptmx"),
+                     NULL};
+    SpawnPlan *plan = NULL;
+
+    OPEN_BOX(box);
+    box.security.capabilities = UINT64_MAX;
+    CHECK_EQ(box_start(&box, "sleep 100"), 1);
+    CHECK_EQ(box_exec(&box, spoil), 0);
+    exec.target_pidfd = box.process.pidfd;
+    exec.target_pid = box.process.pid;
+    CHECK_EQ(
+        spawn_plan_exec(&box.context, &box.spec, &box.identity, &exec, &stdio, &plan, &box.why),
+        -ENOTTY);
+    CHECK_EQ(box_close(&box), 0);
+}
+
+/* Somebody who shares a volume swaps a directory for a link while containers mount below it. */
+TEST(a_swapped_target_never_leads_out)
+{
+    enum { ROUNDS = 100 };
+    char inner[128], link[128], canary[128];
+    size_t started = 0;
+    pid_t swapper;
+    int status;
+
+    OPEN_BOX(box);
+    CHECK_EQ(box_prepare(&box), 0);
+    (void)snprintf(inner, sizeof(inner), "%s/shared", box.base);
+    CHECK_EQ(mkdir(inner, 0755), 0);
+    box_mount(&box, PODMON__MOUNT_KIND__MOUNT_BIND, "/v", inner);
+    (void)snprintf(inner, sizeof(inner), "%s/shared/a", box.base);
+    (void)snprintf(link, sizeof(link), "%s/shared/b", box.base);
+    CHECK_EQ(mkdir(inner, 0755), 0);
+    CHECK_EQ(symlink(box.canary, link), 0);
+    box_mount(&box, PODMON__MOUNT_KIND__MOUNT_TMPFS, "/v/a/made/below", "");
+    swapper = fork();
+    if (swapper == 0)
+        for (;;)
+            (void)renameat2(AT_FDCWD, inner, AT_FDCWD, link, RENAME_EXCHANGE);
+    for (int i = 0; i < ROUNDS; i++) {
+        fd_close(&box.root_fd);
+        CHECK_EQ(rootfs_mount(box.spec.layers, 1, box.upper, box.work, &box.root_fd, &box.why), 0);
+        started += box_run(&box, "true") == 0;
+    }
+    CHECK_EQ(kill(swapper, SIGKILL), 0);
+    CHECK_EQ(waitpid(swapper, &status, 0), swapper);
+    CHECK(started > 0);
+    (void)snprintf(canary, sizeof(canary), "%s/made", box.canary);
+    CHECK(access(canary, F_OK) < 0);
+    CHECK_EQ(box_close(&box), 0);
+}
+
 TEST(a_process_killed_before_its_program_is_told)
 {
     SpawnStdio stdio = {0, 1, 2, -1, false};
