@@ -6,8 +6,8 @@
 #include <linux/capability.h>
 #include <sched.h>
 #include <seccomp.h>
-#include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -144,17 +144,15 @@ static int set_limit(int resource, rlim_t value)
     return setrlimit((__rlimit_resource_t)resource, &limit) < 0 ? -errno : 0;
 }
 
-static int set_limits(uint64_t file_bytes_max)
+static int set_limits(void)
 {
     int r;
 
     /* The sanitizers reserve terabytes of address space. */
     if (!CONFINE_SANITIZED && (r = set_limit(RLIMIT_AS, MEMORY_MAX)) < 0)
         return r;
-    if ((r = set_limit(RLIMIT_CORE, 0)) < 0 || (r = set_limit(RLIMIT_NOFILE, FILES_MAX)) < 0)
-        return r;
-    (void)signal(SIGXFSZ, SIG_IGN);
-    return set_limit(RLIMIT_FSIZE, file_bytes_max);
+    r = set_limit(RLIMIT_CORE, 0);
+    return r < 0 ? r : set_limit(RLIMIT_NOFILE, FILES_MAX);
 }
 
 /* 0 to 2 become /dev/null, the kept ones 3 and 4, the directory 5; nothing else stays open. */
@@ -190,7 +188,7 @@ int confine_self(const ConfinePlan *plan, Failure *why)
     if (root_fd < 0)
         return failure_set(why, FAILURE_INTERNAL, -root_fd,
                            "cannot make a layer's directory the root");
-    r = set_limits(plan->file_bytes_max);
+    r = set_limits();
     if (r < 0)
         return failure_set(why, FAILURE_INTERNAL, -r, "cannot set limits");
     r = drop_capabilities();

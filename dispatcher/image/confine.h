@@ -5,15 +5,11 @@
  * on memory and files, no descriptor but those it names. */
 #pragma once
 
-#include <stddef.h>
-#include <stdint.h>
-
 #include "shared/failure.h"
 
 typedef struct ConfinePlan {
-    int root_fd;             /* the directory that is to be all there is */
-    int keep_fds[2];         /* these stay open, as 3 and 4 from the first step on */
-    uint64_t file_bytes_max; /* RLIMIT_FSIZE */
+    int root_fd;     /* the directory that is to be all there is */
+    int keep_fds[2]; /* these stay open, as 3 and 4 from the first step on */
 } ConfinePlan;
 
 /* Returns the new root directory's descriptor, or −errno; the process is good for nothing but

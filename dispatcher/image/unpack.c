@@ -100,7 +100,6 @@ static int extract(const UnpackPlan *plan, int channel_fd, Digest *ret_diff_id, 
     ConfinePlan confinement = {
         .root_fd = plan->tree_fd,
         .keep_fds = {channel_fd, plan->archive_fd},
-        .file_bytes_max = plan->limits.bytes,
     };
     int confined_channel_fd = 3, root_fd;
     TreeHelper helper = {&confined_channel_fd, ask_opaque, ask_adopt};

@@ -18,7 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             image_reference_print_digest(&reference, reference.digest, printed);
         else
             image_reference_print_tag(&reference, printed);
-        if (strstr(printed, "..") || image_reference_parse(printed, &again, &why) < 0 ||
+        if (strstr(reference.repository, "..") || strstr(reference.registry, "..") ||
+            image_reference_parse(printed, &again, &why) < 0 ||
             strcmp(reference.registry, again.registry) != 0 ||
             strcmp(reference.repository, again.repository) != 0)
             abort();
