@@ -18,7 +18,7 @@ bool logfile_path_is_valid(const char *path)
 {
     char absolute[PATH_MAX];
 
-    return snprintf(absolute, sizeof(absolute), "/%s", path) < (int)sizeof(absolute) &&
+    return *path && snprintf(absolute, sizeof(absolute), "/%s", path) < (int)sizeof(absolute) &&
            path_is_clean(absolute);
 }
 
@@ -120,29 +120,29 @@ static bool append(int fd, const struct iovec *vectors, int count)
     return false;
 }
 
-/* Says how many records are missing before this point. */
-static bool append_marker(const LogFile *file)
+/* Appends the batch behind a record that says how many are missing before it: both or neither, so
+ * that the last free bytes are not used up by saying so again and again. */
+static bool append_after_loss(const LogFile *file, const LogBatch *batch)
 {
+    struct iovec vectors[1 + LOG_BATCH_VECTORS];
     char time[CLOCK_TEXT_SIZE], text[CLOCK_TEXT_SIZE + 96];
     int size;
 
     clock_format(clock_real(), time);
     size = snprintf(text, sizeof(text), "%s stderr F podmon: %llu log records were lost here\n",
                     time, (unsigned long long)file->dropped);
-    return append(file->fd, &(struct iovec){text, (size_t)size}, 1);
+    vectors[0] = (struct iovec){text, (size_t)size};
+    memcpy(vectors + 1, batch->vectors, (size_t)batch->vectors_count * sizeof(*vectors));
+    return append(file->fd, vectors, 1 + batch->vectors_count);
 }
 
 void logfile_write(LogFile *file, const LogBatch *batch)
 {
+    bool written;
+
     if (file->fd < 0 || batch->records == 0)
         return;
-    if (file->dropped > 0) {
-        if (!append_marker(file)) {
-            file->dropped += batch->records;
-            return;
-        }
-        file->dropped = 0;
-    }
-    if (!append(file->fd, batch->vectors, batch->vectors_count))
-        file->dropped += batch->records;
+    written = file->dropped > 0 ? append_after_loss(file, batch)
+                                : append(file->fd, batch->vectors, batch->vectors_count);
+    file->dropped = written ? 0 : file->dropped + batch->records;
 }

@@ -73,6 +73,8 @@ static void stream_flush(Stream *stream)
 {
     LogBatch batch;
 
+    if (stream->line.held == 0)
+        return;
     logbatch_begin(&batch, &stream->line, clock_real());
     logline_flush(&stream->line, &batch);
     logfile_write(&stream->stdio->log, &batch);

@@ -28,6 +28,13 @@
 
 enum { REPLY_MS = 20 * 1000, ARGUMENTS_MAX = 8 };
 
+/* What kind of pod; all zero is one with the host's network. */
+typedef struct Kind {
+    bool own_network;
+    bool shared_pids;
+    bool without_cni; /* a network is asked for, and nothing is configured */
+} Kind;
+
 typedef struct Node {
     char base[64];
     char pod_id[ID_SIZE];
@@ -35,6 +42,7 @@ typedef struct Node {
     char cgroup_parent[64];
     int pod_fd; /* RUN/pods/<id> */
     pid_t pid;
+    Kind kind;
 } Node;
 
 static Node node = {.pod_fd = -1};
@@ -105,20 +113,28 @@ static bool layer_make(void)
     return true;
 }
 
-static int record_make(void)
+static int record_make(Kind kind)
 {
     Podmon__PodRecord record = PODMON__POD_RECORD__INIT;
     Podmon__PodSpec spec = PODMON__POD_SPEC__INIT;
     Podmon__PodName name = PODMON__POD_NAME__INIT;
     Podmon__Namespaces namespaces = PODMON__NAMESPACES__INIT;
     Podmon__CgroupPlan cgroup = PODMON__CGROUP_PLAN__INIT;
-    char boot_id[LAYOUT_BOOT_ID_SIZE], logs[256];
+    Podmon__NetworkPlan network = PODMON__NETWORK_PLAN__INIT;
+    char boot_id[LAYOUT_BOOT_ID_SIZE], logs[256], conf_dir[256];
 
     path_set(logs, "logs");
     name.name = name.uid = name.namespace_ = text("test");
-    namespaces.network = PODMON__NAMESPACE_MODE__NAMESPACE_NODE;
-    namespaces.pid = PODMON__NAMESPACE_MODE__NAMESPACE_CONTAINER;
+    path_set(conf_dir, "cni");
+    network.conf_dir = conf_dir;
+    namespaces.network = kind.own_network ? PODMON__NAMESPACE_MODE__NAMESPACE_POD
+                                          : PODMON__NAMESPACE_MODE__NAMESPACE_NODE;
+    namespaces.pid = kind.shared_pids ? PODMON__NAMESPACE_MODE__NAMESPACE_POD
+                                      : PODMON__NAMESPACE_MODE__NAMESPACE_CONTAINER;
     namespaces.user = PODMON__NAMESPACE_MODE__NAMESPACE_NODE;
+    node.kind = kind;
+    spec.hostname = text(kind.own_network ? "seven" : "");
+    spec.network = kind.without_cni ? &network : NULL;
     cgroup.parent = node.cgroup_parent;
     cgroup.name = text("pod");
     spec.id = node.pod_id;
@@ -200,7 +216,7 @@ static void node_close(void)
     (void)file_delete_tree_at(AT_FDCWD, node.base);
 }
 
-static bool node_open(void)
+static bool node_open(Kind kind)
 {
     char path[256];
 
@@ -217,7 +233,7 @@ static bool node_open(void)
     if (file_make_directories(path, 0700) < 0)
         return false;
     node.pod_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return node.pod_fd >= 0 && record_make() >= 0 && podmon_start();
+    return node.pod_fd >= 0 && record_make(kind) >= 0 && podmon_start();
 }
 
 /* ---- calls */
@@ -308,8 +324,10 @@ static Answer create(const char *name, const char *script)
     path_set(layer, "layer");
     proc.kind = PODMON__MOUNT_KIND__MOUNT_PROC;
     proc.destination = text("/proc");
-    namespaces.network = PODMON__NAMESPACE_MODE__NAMESPACE_NODE;
-    namespaces.pid = PODMON__NAMESPACE_MODE__NAMESPACE_CONTAINER;
+    namespaces.network = node.kind.own_network ? PODMON__NAMESPACE_MODE__NAMESPACE_POD
+                                               : PODMON__NAMESPACE_MODE__NAMESPACE_NODE;
+    namespaces.pid = node.kind.shared_pids ? PODMON__NAMESPACE_MODE__NAMESPACE_POD
+                                           : PODMON__NAMESPACE_MODE__NAMESPACE_CONTAINER;
     namespaces.user = PODMON__NAMESPACE_MODE__NAMESPACE_NODE;
     (void)id_make_container(node.pod_id, node.container_id);
     spec.id = node.container_id;
@@ -437,12 +455,12 @@ static bool machine_is_fit(void)
     return geteuid() == 0 && access(PODMON, X_OK) == 0 && access(BUSYBOX, X_OK) == 0;
 }
 
-#define NODE_OPEN                                                                                  \
+#define NODE_OPEN(...)                                                                             \
     do {                                                                                           \
         if (!machine_is_fit())                                                                     \
             SKIP("needs root, podmon and a static " BUSYBOX);                                      \
         (void)atexit(node_close);                                                                  \
-        CHECK(node_open());                                                                        \
+        CHECK(node_open((Kind){__VA_ARGS__}));                                                     \
     } while (0)
 
 TEST(a_container_runs_and_leaves_nothing)
@@ -451,7 +469,7 @@ TEST(a_container_runs_and_leaves_nothing)
     Answer answer;
     int code = -1;
 
-    NODE_OPEN;
+    NODE_OPEN(false);
     CHECK_STR(run_pod().message, "");
     CHECK_EQ(run_pod().code, 0);
     answer = create("one", "echo hello; echo there >&2; exit 3");
@@ -492,7 +510,7 @@ TEST(a_running_one_is_executed_in_stopped_and_killed)
     uint64_t begin;
     int code = -1, fd;
 
-    NODE_OPEN;
+    NODE_OPEN(false);
     CHECK_STR(run_pod().message, "");
     answer = create("one", "trap 'echo bye; exit 7' TERM; while :; do sleep 0.05; done");
     (void)snprintf(id, sizeof(id), "%s", answer.container_id);
@@ -551,7 +569,7 @@ TEST(a_flood_of_output_is_capped_and_the_command_goes_on)
 {
     Answer answer;
 
-    NODE_OPEN;
+    NODE_OPEN(false);
     CHECK_STR(run_pod().message, "");
     answer = create("one", "sleep 1000");
     CHECK_EQ(start(answer.container_id).code, 0);
@@ -570,7 +588,7 @@ TEST(a_log_is_rotated)
     char from[256], to[256];
     Answer answer;
 
-    NODE_OPEN;
+    NODE_OPEN(false);
     CHECK_STR(run_pod().message, "");
     answer = create("one",
                     "echo before; while [ ! -e /go ]; do sleep 0.01; done; echo after; "
@@ -598,7 +616,7 @@ TEST(what_cannot_start_says_why)
     Answer answer;
     int code = -1;
 
-    NODE_OPEN;
+    NODE_OPEN(false);
     CHECK_STR(run_pod().message, "");
     answer = create("one", "echo");
     path_set(path, "layer/bin/sh");
@@ -620,7 +638,7 @@ TEST(another_podmon_takes_over)
     Answer answer;
     int code = -1;
 
-    NODE_OPEN;
+    NODE_OPEN(false);
     CHECK_STR(run_pod().message, "");
     answer =
         create("one", "trap 'exit 7' TERM; i=0; while :; do echo $((i=i+1)); sleep 0.02; done");
@@ -656,7 +674,7 @@ TEST(asked_to_end_it_stops_the_pod)
     Answer answer;
     int code = -1;
 
-    NODE_OPEN;
+    NODE_OPEN(false);
     CHECK_STR(run_pod().message, "");
     answer = create("one", "trap 'exit 7' TERM; while :; do sleep 0.02; done");
     CHECK_EQ(start(answer.container_id).code, 0);
@@ -677,11 +695,62 @@ TEST(asked_to_end_it_stops_the_pod)
     node_close();
 }
 
+TEST(a_pod_with_namespaces_of_its_own)
+{
+    char id[ID_SIZE], reason[32];
+    Answer answer;
+    int code = -1;
+
+    NODE_OPEN(.own_network = true, .shared_pids = true);
+    CHECK_STR(run_pod().message, "");
+    answer = create("one",
+                    "(trap '' TERM; sleep 99) & trap 'exit 7' TERM; "
+                    "while :; do sleep 0.02; done");
+    (void)snprintf(id, sizeof(id), "%s", answer.container_id);
+    CHECK_STR(start(id).message, "");
+    CHECK_STR(exec(id, "cat /proc/sys/kernel/hostname", 0).out, "seven\n");
+    CHECK(strstr(exec(id, "cat /proc/net/dev", 0).out, "lo:"));
+
+    /* The pod's init, and the descendant that would outlive its container, are found again. */
+    CHECK_EQ(kill(node.pid, SIGKILL), 0);
+    CHECK_EQ(podmon_wait(), 128 + SIGKILL);
+    CHECK(podmon_start());
+    CHECK(strstr(exec(id, "ps", 0).out, "sleep 99"));
+    CHECK_EQ(stop(id, 5000).code, 0);
+    CHECK(container_reaches(PODMON__CONTAINER_PHASE__CONTAINER_EXITED, &code, reason));
+    CHECK(code == 7 || code == 255);
+    answer = create("two", "while :; do sleep 1; done");
+    CHECK_STR(start(answer.container_id).message, "");
+    CHECK(!strstr(exec(answer.container_id, "ps", 0).out, "sleep 99"));
+    CHECK_EQ(remove_pod().code, 0);
+    CHECK_EQ(podmon_wait(), 0);
+    CHECK_EQ(cgroup_is_empty(node.cgroup_parent), 1);
+    node_close();
+}
+
+TEST(a_pod_that_cannot_start_leaves_nothing)
+{
+    char below[160];
+    Answer answer;
+
+    NODE_OPEN(.own_network = true, .without_cni = true);
+    answer = run_pod();
+    CHECK(answer.code != 0 && answer.code != 1000);
+    CHECK(strstr(answer.message, "/cni"));
+    CHECK_EQ(podmon_wait(), 0);
+    (void)snprintf(below, sizeof(below), "run/pods/%s", node.pod_id);
+    CHECK(!exists(below));
+    (void)snprintf(below, sizeof(below), "root/pods/%s", node.pod_id);
+    CHECK(!exists(below));
+    CHECK_EQ(cgroup_is_empty(node.cgroup_parent), 1);
+    node_close();
+}
+
 TEST(bad_requests_are_refused)
 {
     Podmon__Request request = PODMON__REQUEST__INIT;
 
-    NODE_OPEN;
+    NODE_OPEN(false);
     CHECK_STR(run_pod().message, "");
     request.version = 2;
     CHECK_EQ(call_wait(call_open(&request)).code, 12);
