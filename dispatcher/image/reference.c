@@ -49,7 +49,7 @@ static bool repository_is_valid(const char *text)
 static bool host_is_valid(const char *host, size_t length)
 {
     if (length > 2 && host[0] == '[' && host[length - 1] == ']')
-        return strspn(host + 1, "0123456789abcdefABCDEF:.") == length - 2;
+        return strspn(host + 1, "0123456789abcdefABCDEF:") == length - 2;
 
     for (size_t at = 0;;) {
         size_t run = strspn(host + at, alphanumeric);

@@ -240,6 +240,19 @@ int image_store_hold(const ImageStore *store)
     return image_place_lock(&store->place, PLACE_LOCK_USE, 0);
 }
 
+/* Without the caller's descriptors: its clients must not wait for this process to end. */
+static void sweep(const ImageStore *store, char *const *layers_in_use)
+{
+    CLEANUP(image_place_done) ImagePlace place = {-1, -1, -1, -1, -1, NULL};
+    size_t length = strlen(store->place.path) - strlen("/images");
+    AUTO_FREE char *root_dir = strndup(store->place.path, length);
+    GarbageCount count;
+
+    if (root_dir && close_range(STDERR_FILENO + 1, ~0U, 0) == 0 &&
+        image_place_open(root_dir, &place, NULL) == 0)
+        (void)image_garbage_collect(&place, layers_in_use, SWEEP_WAIT_MS, &count, NULL);
+}
+
 /* In a process whose parent is gone, so that nobody has to wait for it or for the disk. Killed half
  * way it leaves garbage for the next. */
 static void sweep_in_background(const ImageStore *store, char *const *layers_in_use)
@@ -247,11 +260,8 @@ static void sweep_in_background(const ImageStore *store, char *const *layers_in_
     pid_t child = fork();
 
     if (child == 0) {
-        GarbageCount count;
-
-        if (fork() != 0)
-            _exit(0);
-        (void)image_garbage_collect(&store->place, layers_in_use, SWEEP_WAIT_MS, &count, NULL);
+        if (fork() == 0)
+            sweep(store, layers_in_use);
         _exit(0);
     }
     if (child > 0)
