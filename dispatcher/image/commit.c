@@ -352,7 +352,7 @@ static int fill_record(Podmon__ImageRecord *record, Manifest *manifest, const Di
 static int keep_record(ImageCommit *commit, Podmon__ImageRecord *record)
 {
     Podmon__ImageRecord **more =
-        realloc(commit->records, (commit->records_count + 1) * sizeof(*more));
+        realloc(commit->records, (commit->records_count + 1) * sizeof(Podmon__ImageRecord *));
 
     if (!more)
         return -ENOMEM;

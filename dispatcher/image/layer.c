@@ -112,7 +112,7 @@ static ssize_t layer_read(Layer *layer, const void **ret)
 static la_ssize_t feed_tar(struct archive *archive, void *context, const void **ret)
 {
     Layer *layer = context;
-    ssize_t size;
+    ssize_t size = 0;
 
     /* To libarchive an empty piece would be the end. */
     do {

@@ -95,7 +95,7 @@ static void read_records(ImageStore *store)
         return;
     while (files && files[room])
         room++;
-    store->records = calloc(room + 1, sizeof(*store->records));
+    store->records = calloc(room + 1, sizeof(Podmon__ImageRecord *));
     for (size_t i = 0; store->records && i < room; i++) {
         ProtobufCMessage *message;
 
@@ -105,8 +105,8 @@ static void read_records(ImageStore *store)
             continue;
         store->records[store->count++] = (Podmon__ImageRecord *)message;
     }
-    if (store->count > 1)
-        qsort(store->records, store->count, sizeof(*store->records), compare_age);
+    if (store->records && store->count > 1)
+        qsort(store->records, store->count, sizeof(Podmon__ImageRecord *), compare_age);
 }
 
 void image_store_sync(ImageStore *store)
@@ -240,16 +240,32 @@ int image_store_hold(const ImageStore *store)
     return image_place_lock(&store->place, PLACE_LOCK_USE, 0);
 }
 
-/* Without the caller's descriptors: its clients must not wait for this process to end. */
+/* Closes all but the place's descriptors: clients of the caller must not wait for this process. */
+static int keep_only(ImagePlace *place)
+{
+    int *const fds[] = {&place->root_fd, &place->records_fd, &place->blobs_fd, &place->layers_fd,
+                        &place->staging_fd};
+    enum { FIRST = STDERR_FILENO + 1, COUNT = sizeof(fds) / sizeof(fds[0]) };
+
+    for (int i = 0; i < COUNT; i++) {
+        *fds[i] = fcntl(*fds[i], F_DUPFD_CLOEXEC, FIRST + COUNT);
+        if (*fds[i] < 0)
+            return -errno;
+    }
+    for (int i = 0; i < COUNT; i++) {
+        *fds[i] = dup3(*fds[i], FIRST + i, O_CLOEXEC);
+        if (*fds[i] < 0)
+            return -errno;
+    }
+    return close_range(FIRST + COUNT, ~0U, 0) < 0 ? -errno : 0;
+}
+
 static void sweep(const ImageStore *store, char *const *layers_in_use)
 {
-    CLEANUP(image_place_done) ImagePlace place = {-1, -1, -1, -1, -1, NULL};
-    size_t length = strlen(store->place.path) - strlen("/images");
-    AUTO_FREE char *root_dir = strndup(store->place.path, length);
+    ImagePlace place = store->place;
     GarbageCount count;
 
-    if (root_dir && close_range(STDERR_FILENO + 1, ~0U, 0) == 0 &&
-        image_place_open(root_dir, &place, NULL) == 0)
+    if (keep_only(&place) == 0)
         (void)image_garbage_collect(&place, layers_in_use, SWEEP_WAIT_MS, &count, NULL);
 }
 

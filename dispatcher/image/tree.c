@@ -284,7 +284,7 @@ static int add_link(Tree *tree, const TreeEntry *entry, int parent_fd, const cha
                     Failure *why)
 {
     AUTO_CLOSE int target_parent_fd = -1;
-    char target[PATH_MAX];
+    char target[PATH_MAX] = "";
     const char *target_name;
     struct stat status, old;
     int r = split_path(entry, entry->link, target, why);
@@ -392,7 +392,7 @@ static int check_numbers(const TreeEntry *entry, Failure *why)
 
 int tree_add(Tree *tree, const TreeEntry *entry, int *ret_fd, Failure *why)
 {
-    char path[PATH_MAX], parent[PATH_MAX + 1];
+    char path[PATH_MAX] = "", parent[PATH_MAX + 1];
     const char *name;
     int parent_fd = -1, r;
 

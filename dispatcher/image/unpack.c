@@ -136,16 +136,13 @@ __attribute__((noreturn)) static void run_child(const UnpackPlan *plan, int chan
 
 /* ---- the parent ---- */
 
-int unpack_start(const UnpackPlan *plan, Unpack **ret, Failure *why)
+static int start(Unpack *unpack, const UnpackPlan *plan, Failure *why)
 {
-    CLEANUP(unpack_cleanup) Unpack *unpack = calloc(1, sizeof(*unpack));
     AUTO_CLOSE int child_fd = -1;
     struct stat status;
     pid_t parent = getpid();
     int pair[2];
 
-    if (!unpack)
-        return failure_set(why, FAILURE_INTERNAL, ENOMEM, "cannot start the unpacker");
     unpack->channel_fd = -1;
     unpack->lower_fds = calloc(plan->lower_fds_count + 1, sizeof(*unpack->lower_fds));
     if (!unpack->lower_fds)
@@ -165,7 +162,22 @@ int unpack_start(const UnpackPlan *plan, Unpack **ret, Failure *why)
         return failure_set(why, FAILURE_INTERNAL, errno, "cannot start the unpacker");
     if (unpack->pid == 0)
         run_child(plan, child_fd, parent);
-    *ret = TAKE(unpack);
+    return 0;
+}
+
+int unpack_start(const UnpackPlan *plan, Unpack **ret, Failure *why)
+{
+    Unpack *unpack = calloc(1, sizeof(*unpack));
+    int r;
+
+    if (!unpack)
+        return failure_set(why, FAILURE_INTERNAL, ENOMEM, "cannot start the unpacker");
+    r = start(unpack, plan, why);
+    if (r < 0) {
+        unpack_free(unpack);
+        return r;
+    }
+    *ret = unpack;
     return 0;
 }
 
@@ -279,7 +291,7 @@ int unpack_run(const UnpackPlan *plan, int timeout_ms, Digest *ret_diff_id, Fail
     uint64_t end = clock_monotonic() + (uint64_t)timeout_ms * CLOCK_MILLISECOND;
     int r = unpack_start(plan, &unpack, why);
 
-    while (r == 0) {
+    while (r == 0 && unpack) {
         struct pollfd readable = {.fd = unpack_fd(unpack), .events = POLLIN};
         uint64_t now = clock_monotonic();
 
