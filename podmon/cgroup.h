@@ -78,6 +78,10 @@ int cgroup_each_process(const char *path, int (*function)(void *data, pid_t pid)
  * Absent: 0. */
 int cgroup_remove(const char *path);
 
+/* The same in each hierarchy where no process is in it, and nothing in the others: for a scope that
+ * podmon itself is still in. systemd removes its part of it, and knows nothing of the rest. */
+void cgroup_prune(const char *path);
+
 /* How often the kernel killed for memory in this group (memory.events oom_kill, or
  * memory.oom_control); 0 where nobody counts. */
 int cgroup_read_oom_kills(const char *path, uint64_t *ret);

@@ -265,3 +265,13 @@ int cgroup_read_oom_kills(const char *path, uint64_t *ret)
             return number_parse_unsigned(line + strlen("oom_kill "), UINT64_MAX, ret);
     return 0;
 }
+
+void cgroup_prune(const char *path)
+{
+    const CgroupTree *tree;
+
+    if (tree_for(path, &tree) < 0)
+        return;
+    for (size_t i = 0; i < tree->count; i++)
+        (void)remove_from(&tree->hierarchies[i], path); /* Busy where podmon is. */
+}

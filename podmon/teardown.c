@@ -19,7 +19,7 @@ enum {
     CGROUP_RETRY_MS = 20,
     NETWORK_CALLS_MAX = 8,
     NETWORK_DEFAULT_MS = 90 * 1000,
-    GRACE_MS = 10 * 1000, /* of every container when systemd stops the scope */
+    GRACE_MS = 8 * 1000, /* of every container; systemd kills the scope after 10 s */
 };
 
 static void remove_all(Pod *pod);
@@ -92,6 +92,7 @@ static int remove_cgroups(const Pod *pod)
     if (!pod->in_scope)
         return cgroup_remove(pod->record->cgroup);
     init = pod_make_cgroup_path(pod, "init");
+    cgroup_prune(pod->record->cgroup);
     return init ? cgroup_remove(init) : -ENOMEM;
 }
 
