@@ -43,10 +43,14 @@ static int line_rank(const char *line, const char **ret_path)
 int cgroup_read_own(pid_t pid, char *ret)
 {
     AUTO_FREE char *text = NULL;
+    const CgroupTree *tree;
     const char *found = NULL;
     char name[64], *rest = NULL;
     int best = 0, r;
 
+    r = cgroup_tree_get(&tree, NULL);
+    if (r < 0)
+        return r;
     (void)snprintf(name, sizeof(name), "/proc/%d/cgroup", pid);
     r = file_read_virtual_at(AT_FDCWD, name, PROC_CGROUP_MAX, &text, NULL);
     if (r < 0)
@@ -55,7 +59,8 @@ int cgroup_read_own(pid_t pid, char *ret)
         const char *path;
         int rank = line_rank(line, &path);
 
-        if (rank <= best)
+        /* The kernel lists v2 also where nobody has mounted it; nothing is ever moved there. */
+        if (rank <= best || (rank == 3 && tree->layout == CGROUP_LAYOUT_V1))
             continue;
         best = rank;
         found = path;

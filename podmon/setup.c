@@ -104,14 +104,18 @@ static int scope_run(void *data, Text *output, Failure *why)
  * with limits must not have a process of its own, so podmon goes on into a leaf. */
 static int take_scope(Pod *pod, Failure *why)
 {
+    const char *unit = pod->spec->cgroup->unit;
     char path[PATH_MAX];
+    const char *name;
     int r = cgroup_read_own(getpid(), path);
 
+    /* Never another's group: everything in the pod's is killed at its end. */
+    if (r >= 0 && (!(name = strrchr(path, '/')) || strcmp(name + 1, unit) != 0))
+        r = -ENOENT;
     if (r >= 0)
         r = record_set_text(&pod->record->cgroup, path);
     if (r < 0)
-        return failure_set(why, FAILURE_INTERNAL, -r, "cannot find the cgroup of unit %s",
-                           pod->spec->cgroup->unit);
+        return failure_set(why, FAILURE_INTERNAL, -r, "cannot find the cgroup of unit %s", unit);
     pod->in_scope = true;
     return pod->layout == CGROUP_LAYOUT_V2 ? setup_join_supervisor(pod, why) : 0;
 }

@@ -33,6 +33,7 @@ typedef struct Kind {
     bool own_network;
     bool shared_pids;
     bool without_cni; /* a network is asked for, and nothing is configured */
+    bool scope;       /* of systemd's */
 } Kind;
 
 typedef struct Node {
@@ -121,7 +122,7 @@ static int record_make(Kind kind)
     Podmon__Namespaces namespaces = PODMON__NAMESPACES__INIT;
     Podmon__CgroupPlan cgroup = PODMON__CGROUP_PLAN__INIT;
     Podmon__NetworkPlan network = PODMON__NETWORK_PLAN__INIT;
-    char boot_id[LAYOUT_BOOT_ID_SIZE], logs[256], conf_dir[256];
+    char boot_id[LAYOUT_BOOT_ID_SIZE], logs[256], conf_dir[256], unit[64];
 
     path_set(logs, "logs");
     name.name = name.uid = name.namespace_ = text("test");
@@ -135,8 +136,15 @@ static int record_make(Kind kind)
     node.kind = kind;
     spec.hostname = text(kind.own_network ? "seven" : "");
     spec.network = kind.without_cni ? &network : NULL;
-    cgroup.parent = node.cgroup_parent;
-    cgroup.name = text("pod");
+    (void)snprintf(unit, sizeof(unit), "podmon-test-%.12s.scope", node.pod_id);
+    if (kind.scope) {
+        cgroup.unit = unit;
+        cgroup.slice = text("podmontest.slice");
+        cgroup.description = text("A pod of podmon's test");
+    } else {
+        cgroup.parent = node.cgroup_parent;
+        cgroup.name = text("pod");
+    }
     spec.id = node.pod_id;
     spec.name = &name;
     spec.namespaces = &namespaces;
@@ -726,6 +734,50 @@ TEST(a_pod_with_namespaces_of_its_own)
     CHECK_EQ(podmon_wait(), 0);
     CHECK_EQ(cgroup_is_empty(node.cgroup_parent), 1);
     node_close();
+}
+
+static void pod_in_scope(bool restart)
+{
+    char scope[256] = "";
+    Answer answer;
+
+    if (access("/run/systemd/system", F_OK) < 0)
+        SKIP("systemd does not run here");
+    NODE_OPEN(.scope = true, .shared_pids = true);
+    CHECK_STR(run_pod().message, "");
+    Podmon__PodRecord *record = record_now();
+    CHECK(record != NULL);
+    (void)snprintf(scope, sizeof(scope), "%s", record->cgroup);
+    podmon__pod_record__free_unpacked(record, NULL);
+    CHECK(strstr(scope, "/podmontest.slice/podmon-test-"));
+    answer = create("one", "sleep 1000");
+    CHECK_STR(answer.message, "");
+    CHECK_STR(start(answer.container_id).message, "");
+    CHECK_STR(exec(answer.container_id, "echo in", 0).out, "in\n");
+
+    /* The scope goes on as long as a container is in it. */
+    if (restart) {
+        CHECK_EQ(kill(node.pid, SIGKILL), 0);
+        CHECK_EQ(podmon_wait(), 128 + SIGKILL);
+        CHECK(podmon_start());
+    }
+    CHECK_STR(exec(answer.container_id, "echo in", 0).out, "in\n");
+    CHECK_STR(remove_pod().message, "");
+    CHECK_EQ(podmon_wait(), 0);
+    for (int i = 0; i < 300 && cgroup_is_empty(scope) != -ENOENT; i++)
+        (void)usleep(10000);
+    CHECK_EQ(cgroup_is_empty(scope), -ENOENT);
+    node_close();
+}
+
+TEST(a_pod_in_a_scope)
+{
+    pod_in_scope(false);
+}
+
+TEST(a_pod_in_a_scope_whose_podmon_dies)
+{
+    pod_in_scope(true);
 }
 
 TEST(a_pod_that_cannot_start_leaves_nothing)
