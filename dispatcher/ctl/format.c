@@ -85,9 +85,9 @@ void format_age(int64_t real_ns, char ret[FORMAT_SIZE])
         seconds = 0;
     if (seconds < 120)
         (void)snprintf(ret, FORMAT_SIZE, "%" PRId64 " s", seconds);
-    else if (seconds < 120 * 60)
+    else if (seconds < INT64_C(120) * 60)
         (void)snprintf(ret, FORMAT_SIZE, "%" PRId64 " min", seconds / 60);
-    else if (seconds < 48 * 60 * 60)
+    else if (seconds < INT64_C(48) * 60 * 60)
         (void)snprintf(ret, FORMAT_SIZE, "%" PRId64 " h", seconds / 3600);
     else
         (void)snprintf(ret, FORMAT_SIZE, "%" PRId64 " days", seconds / 86400);

@@ -91,21 +91,21 @@ static int parse_members(const cJSON *json, ImageConfig *ret, Failure *why)
 int image_config_parse(const char *data, size_t size, ImageConfig *ret, Failure *why)
 {
     CLEANUP(json_cleanup) cJSON *json = NULL;
-    CLEANUP(image_config_done) ImageConfig config = {0};
+    ImageConfig config = {0};
     int r = json_parse("configuration", data, size, IMAGE_CONFIG_SIZE_MAX, &json, why);
 
     if (r < 0)
         return r;
-    config.record = malloc(sizeof(*config.record));
+    /* Out of nothing comes an empty one, made as protobuf-c frees it. */
+    config.record = podmon__image_record__unpack(NULL, 0, (const uint8_t *)"");
     if (!config.record)
         return failure_set(why, FAILURE_INTERNAL, ENOMEM, "cannot read a configuration");
-    podmon__image_record__init(config.record);
     r = parse_members(json, &config, why);
     if (r < 0) {
         failure_prefix(why, "configuration");
+        image_config_done(&config);
         return r;
     }
     *ret = config;
-    config = (ImageConfig){0};
     return 0;
 }

@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shared/cleanup.h"
-
 struct DigestStream {
     EVP_MD_CTX *context;
     DigestAlgorithm algorithm;
@@ -138,13 +136,16 @@ int digest_stream_finish(DigestStream *stream, Digest *ret)
 
 int digest_of(DigestAlgorithm algorithm, const void *data, size_t size, Digest *ret)
 {
-    CLEANUP(digest_stream_cleanup) DigestStream *stream = NULL;
+    DigestStream *stream;
     int r = digest_stream_new(algorithm, &stream);
 
     if (r < 0)
         return r;
     r = digest_stream_add(stream, data, size);
-    return r < 0 ? r : digest_stream_finish(stream, ret);
+    if (r == 0)
+        r = digest_stream_finish(stream, ret);
+    digest_stream_free(stream);
+    return r;
 }
 
 int digest_chain(const Digest *parent, const Digest *diff_id, Digest *ret)

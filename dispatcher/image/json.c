@@ -121,11 +121,11 @@ static int no_memory(Failure *why)
 
 int json_copy_string(const cJSON *object, const char *name, char **ret, Failure *why)
 {
-    const char *value;
+    const char *value = NULL;
     char *copy;
     int r = json_get_string(object, name, &value, why);
 
-    if (r <= 0)
+    if (r <= 0 || !value)
         return r;
     copy = strdup(value);
     if (!copy)
@@ -163,7 +163,7 @@ static int copy_list(const cJSON *list, const char *name, bool names, size_t *re
 int json_copy_strings(const cJSON *object, const char *name, size_t *ret_count, char ***ret,
                       Failure *why)
 {
-    const cJSON *list;
+    const cJSON *list = NULL;
     int r = json_get_array(object, name, &list, why);
 
     return r <= 0 ? r : copy_list(list, name, false, ret_count, ret, why);
@@ -172,7 +172,7 @@ int json_copy_strings(const cJSON *object, const char *name, size_t *ret_count, 
 int json_copy_names(const cJSON *object, const char *name, size_t *ret_count, char ***ret,
                     Failure *why)
 {
-    const cJSON *list;
+    const cJSON *list = NULL;
     int r = json_get_object(object, name, &list, why);
 
     return r <= 0 ? r : copy_list(list, name, true, ret_count, ret, why);
@@ -181,12 +181,12 @@ int json_copy_names(const cJSON *object, const char *name, size_t *ret_count, ch
 int json_copy_pairs(const cJSON *object, const char *name, size_t *ret_count, Podmon__Pair ***ret,
                     Failure *why)
 {
-    const cJSON *list, *member;
+    const cJSON *list = NULL, *member;
     int r = json_get_object(object, name, &list, why);
 
-    if (r <= 0 || !list->child)
+    if (r <= 0 || !list || !list->child)
         return r < 0 ? r : 0;
-    *ret = calloc((size_t)cJSON_GetArraySize(list), sizeof(**ret));
+    *ret = calloc((size_t)cJSON_GetArraySize(list), sizeof(Podmon__Pair *));
     if (!*ret)
         return no_memory(why);
     cJSON_ArrayForEach(member, list)

@@ -99,7 +99,8 @@ int loading_add(Loading *loading, const Digest *manifest, const Digest *named, c
     r = image_commit_add(loading->commit, manifest, tags, digests, &record, why);
     if (r < 0)
         return r;
-    more = realloc(loading->records, (loading->records_count + 1) * sizeof(*more));
+    more = realloc(loading->records,
+                   (loading->records_count + 1) * sizeof(const Podmon__ImageRecord *));
     if (!more)
         return failure_set(why, FAILURE_INTERNAL, ENOMEM, "cannot load an image");
     loading->records = more;

@@ -22,13 +22,36 @@ void image_names_cleanup(char ***names)
     text_list_free(*names);
 }
 
+static int read_names(DIR *stream, char ***names)
+{
+    size_t count = 0, capacity = 0;
+    struct dirent *entry;
+
+    while ((errno = 0, entry = readdir(stream))) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        if (count + 1 >= capacity) {
+            char **more;
+
+            capacity = 2 * capacity + 16;
+            more = realloc(*names, capacity * sizeof(char *));
+            if (!more)
+                return -ENOMEM;
+            *names = more;
+        }
+        (*names)[count] = strdup(entry->d_name);
+        (*names)[count + 1] = NULL;
+        if (!(*names)[count++])
+            return -ENOMEM;
+    }
+    return -errno;
+}
+
 int image_names_list(int dir_fd, char ***ret)
 {
     CLEANUP(close_stream) DIR *stream = NULL;
-    CLEANUP(image_names_cleanup) char **names = NULL;
-    size_t count = 0, capacity = 0;
-    struct dirent *entry;
-    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    char **names = NULL;
+    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
 
     if (fd < 0)
         return -errno;
@@ -37,27 +60,12 @@ int image_names_list(int dir_fd, char ***ret)
         (void)close(fd);
         return -ENOMEM;
     }
-    while ((errno = 0, entry = readdir(stream))) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-            continue;
-        if (count + 1 >= capacity) {
-            char **more;
-
-            capacity = 2 * capacity + 16;
-            more = realloc(names, capacity * sizeof(*names));
-            if (!more)
-                return -ENOMEM;
-            names = more;
-        }
-        names[count] = strdup(entry->d_name);
-        names[count + 1] = NULL;
-        if (!names[count++])
-            return -ENOMEM;
-    }
-    if (errno)
-        return -errno;
-    *ret = TAKE(names);
-    return 0;
+    r = read_names(stream, &names);
+    if (r < 0)
+        text_list_free(names);
+    else
+        *ret = names;
+    return r;
 }
 
 bool image_names_have(size_t count, char *const *names, const char *name)

@@ -29,30 +29,39 @@ void image_place_done(ImagePlace *place)
     place->path = NULL;
 }
 
-int image_place_open(const char *root_dir, ImagePlace *ret, Failure *why)
+static int open_directories(const char *root_dir, ImagePlace *place, Failure *why)
 {
-    CLEANUP(image_place_done) ImagePlace place = {-1, -1, -1, -1, -1, NULL};
     int r;
 
-    if (asprintf(&place.path, "%s/images", root_dir) < 0) {
-        place.path = NULL;
+    if (asprintf(&place->path, "%s/images", root_dir) < 0) {
+        place->path = NULL;
         return failure_set(why, FAILURE_INTERNAL, ENOMEM, "cannot open the image store");
     }
-    r = file_make_directories(place.path, 0700);
+    r = file_make_directories(place->path, 0700);
     if (r < 0)
-        return failure_set(why, FAILURE_INTERNAL, -r, "cannot make %s", place.path);
-    place.root_fd = open(place.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (place.root_fd < 0)
-        return failure_set(why, FAILURE_INTERNAL, errno, "cannot open %s", place.path);
-    place.records_fd = file_open_directory_at(place.root_fd, "records", 0700);
-    place.blobs_fd = file_open_directory_at(place.root_fd, "blobs", 0700);
-    place.layers_fd = file_open_directory_at(place.root_fd, "layers", 0700);
-    place.staging_fd = file_open_directory_at(place.root_fd, "staging", 0700);
-    if (place.records_fd < 0 || place.blobs_fd < 0 || place.layers_fd < 0 || place.staging_fd < 0)
-        return failure_set(why, FAILURE_INTERNAL, EIO, "cannot open the directories in %s",
-                           place.path);
+        return failure_set(why, FAILURE_INTERNAL, -r, "cannot make %s", place->path);
+    place->root_fd = open(place->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (place->root_fd < 0)
+        return failure_set(why, FAILURE_INTERNAL, errno, "cannot open %s", place->path);
+    if ((r = place->records_fd = file_open_directory_at(place->root_fd, "records", 0700)) < 0 ||
+        (r = place->blobs_fd = file_open_directory_at(place->root_fd, "blobs", 0700)) < 0 ||
+        (r = place->layers_fd = file_open_directory_at(place->root_fd, "layers", 0700)) < 0 ||
+        (r = place->staging_fd = file_open_directory_at(place->root_fd, "staging", 0700)) < 0)
+        return failure_set(why, FAILURE_INTERNAL, -r, "cannot open the directories in %s",
+                           place->path);
+    return 0;
+}
+
+int image_place_open(const char *root_dir, ImagePlace *ret, Failure *why)
+{
+    ImagePlace place = {-1, -1, -1, -1, -1, NULL};
+    int r = open_directories(root_dir, &place, why);
+
+    if (r < 0) {
+        image_place_done(&place);
+        return r;
+    }
     *ret = place;
-    place = (ImagePlace){-1, -1, -1, -1, -1, NULL};
     return 0;
 }
 
@@ -66,7 +75,7 @@ int image_place_lock(const ImagePlace *place, PlaceLock lock, unsigned int wait_
     if (fd < 0)
         return -errno;
     while (flock(fd, (lock == PLACE_LOCK_USE ? LOCK_SH : LOCK_EX) | LOCK_NB) < 0) {
-        static const struct timespec pause = {.tv_nsec = LOCK_POLL_MS * 1000 * 1000};
+        static const struct timespec pause = {.tv_nsec = LOCK_POLL_MS * 1000L * 1000L};
 
         if (errno != EWOULDBLOCK && errno != EINTR)
             return -errno;

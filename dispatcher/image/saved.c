@@ -49,8 +49,8 @@ static int print_descriptor(Text *text, const char *type, const Digest *digest, 
 static int copy_files(Loading *loading, const char *config, const cJSON *layers, Text *text,
                       Failure *why)
 {
-    Digest digest;
-    uint64_t size;
+    Digest digest = {0};
+    uint64_t size = 0;
     const cJSON *layer;
     int r = copy_file(loading, config, IMAGE_CONFIG_SIZE_MAX, &digest, &size, why);
 
@@ -126,7 +126,7 @@ int loading_add_saved(Loading *loading, Failure *why)
         r = json_parse("manifest.json", text, size, MANIFEST_SIZE_MAX, &json, why);
     if (r < 0)
         return r;
-    if (!cJSON_IsArray(json) || !json->child)
+    if (!json || !cJSON_IsArray(json) || !json->child)
         return failure_say(why, FAILURE_INVALID_ARGUMENT, "manifest.json is no list of images");
     cJSON_ArrayForEach(entry, json)
     {

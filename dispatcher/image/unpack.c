@@ -285,14 +285,13 @@ int unpack_step(Unpack *unpack, Digest *ret_diff_id, Failure *why)
     return r < 0 ? failure_set(why, FAILURE_INTERNAL, -r, "cannot answer the unpacker") : 0;
 }
 
-int unpack_run(const UnpackPlan *plan, int timeout_ms, Digest *ret_diff_id, Failure *why)
+static int wait_for(Unpack *unpack, int timeout_ms, Digest *ret_diff_id, Failure *why)
 {
-    CLEANUP(unpack_cleanup) Unpack *unpack = NULL;
     uint64_t end = clock_monotonic() + (uint64_t)timeout_ms * CLOCK_MILLISECOND;
-    int r = unpack_start(plan, &unpack, why);
+    int r = 0;
 
-    while (r == 0 && unpack) {
-        struct pollfd readable = {.fd = unpack_fd(unpack), .events = POLLIN};
+    while (r == 0) {
+        struct pollfd readable = {.fd = unpack->channel_fd, .events = POLLIN};
         uint64_t now = clock_monotonic();
 
         if (now >= end)
@@ -303,4 +302,16 @@ int unpack_run(const UnpackPlan *plan, int timeout_ms, Digest *ret_diff_id, Fail
         r = unpack_step(unpack, ret_diff_id, why);
     }
     return r < 0 ? r : 0;
+}
+
+int unpack_run(const UnpackPlan *plan, int timeout_ms, Digest *ret_diff_id, Failure *why)
+{
+    Unpack *unpack = NULL;
+    int r = unpack_start(plan, &unpack, why);
+
+    if (r < 0 || !unpack)
+        return r;
+    r = wait_for(unpack, timeout_ms, ret_diff_id, why);
+    unpack_free(unpack);
+    return r;
 }

@@ -31,8 +31,3 @@ int unpack_step(Unpack *unpack, Digest *ret_diff_id, Failure *why);
 
 /* Start, and steps until the end or `timeout_ms` (−ETIMEDOUT). 0 when done. */
 int unpack_run(const UnpackPlan *plan, int timeout_ms, Digest *ret_diff_id, Failure *why);
-
-static inline void unpack_cleanup(Unpack **unpack)
-{
-    unpack_free(*unpack);
-}
