@@ -62,7 +62,7 @@ static bool layer_exists(const Fixture *fixture, const char *chain_id)
 /* Removal sweeps in a process of its own. */
 static bool layer_goes(const Fixture *fixture, const char *chain_id)
 {
-    static const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
+    static const struct timespec pause = {.tv_nsec = 10L * 1000 * 1000};
 
     for (int i = 0; i < 500 && layer_exists(fixture, chain_id); i++)
         (void)nanosleep(&pause, NULL);
