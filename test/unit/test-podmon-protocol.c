@@ -739,6 +739,7 @@ TEST(a_pod_with_namespaces_of_its_own)
 static void pod_in_scope(bool restart)
 {
     char scope[256] = "";
+    CgroupLayout layout;
     Answer answer;
 
     if (access("/run/systemd/system", F_OK) < 0)
@@ -764,9 +765,13 @@ static void pod_in_scope(bool restart)
     CHECK_STR(exec(answer.container_id, "echo in", 0).out, "in\n");
     CHECK_STR(remove_pod().message, "");
     CHECK_EQ(podmon_wait(), 0);
+    CHECK_EQ(cgroup_probe(&layout, NULL), 0);
     for (int i = 0; i < 300 && cgroup_is_empty(scope) != -ENOENT; i++)
         (void)usleep(10000);
-    CHECK_EQ(cgroup_is_empty(scope), -ENOENT);
+    /* On v1 alone systemd learns of an empty group by the release agent, which the cgroup namespace
+     * of a test node does not have. */
+    if (layout != CGROUP_LAYOUT_V1)
+        CHECK_EQ(cgroup_is_empty(scope), -ENOENT);
     node_close();
 }
 
