@@ -32,11 +32,11 @@ TEST(all_else_is_refused)
         "sha256:",
         "sha1:da39a3ee5e6b4b0d3255bfef95601890afd80709",
         "sha256:E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855",
-        EMPTY "0",
         "sha256:../../../../../../../../../../../../../../../../../../../../etc/passwd",
-        " " EMPTY,
         "sha512:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
         "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b85",
+        "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b8550",
+        " sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
         "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b85/"};
 
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
