@@ -34,6 +34,7 @@ typedef struct GrpcConnection {
     GrpcServer *server;
     h2o_socket_t *socket;
     bool limit_announced;
+    bool cut;
     uint32_t cancels; /* what is left of the burst */
     uint64_t cancels_counted;
     size_t swept_bytes; /* bytes_written at the last sweep, if a write was pending then */
@@ -57,7 +58,8 @@ struct GrpcServer {
 
     GrpcListener listeners[GRPC_LISTENERS_MAX];
     size_t listeners_count;
-    EventSource *retry; /* accepting again after a shortage */
+    bool short_of_means; /* descriptors or memory; said once */
+    EventSource *retry;  /* accepting again after a shortage */
     EventSource *sweep;
     h2o_linklist_t connections;
     size_t connections_count;
@@ -79,6 +81,7 @@ typedef struct ServerHandler {
 /* Refuses further words from this client; h2o finds the connection at its end and closes it. */
 static void connection_cut(GrpcConnection *connection)
 {
+    connection->cut = true;
     (void)shutdown(h2o_socket_get_fd(connection->socket), SHUT_RDWR);
 }
 
@@ -98,6 +101,8 @@ static void connection_count_cancel(GrpcConnection *connection)
         connection->cancels--;
         return;
     }
+    if (connection->cut)
+        return;
     log_warning("a gRPC client cancels more than %d calls a second; its connection is closed",
                 CANCEL_RATE);
     connection_cut(connection);
@@ -177,6 +182,15 @@ static void connection_begin(GrpcServer *server, int fd)
 
 /* Out of descriptors or memory, the connection stays in the listening socket, which would wake the
  * loop again at once; so accepting rests until a connection has closed or a moment has passed. */
+static void server_rest(GrpcServer *server, int error)
+{
+    if (!server->short_of_means)
+        log_warning("cannot accept a gRPC connection: %s; clients wait", strerror(error));
+    server->short_of_means = true;
+    listeners_watch(server, false);
+    (void)event_set_timer(server->retry, clock_monotonic() + RETRY_ACCEPT);
+}
+
 static void on_accept(void *data, uint32_t events)
 {
     GrpcServer *server = data;
@@ -187,16 +201,14 @@ static void on_accept(void *data, uint32_t events)
             int fd = accept4(server->listeners[i].fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
             if (fd >= 0) {
+                server->short_of_means = false;
                 connection_begin(server, fd);
                 continue;
             }
             if (errno == EINTR || errno == ECONNABORTED)
                 continue;
             if (errno != EAGAIN) {
-                log_warning("cannot accept a gRPC connection: %s; trying again soon",
-                            strerror(errno));
-                listeners_watch(server, false);
-                (void)event_set_timer(server->retry, clock_monotonic() + RETRY_ACCEPT);
+                server_rest(server, errno);
                 return;
             }
             break;

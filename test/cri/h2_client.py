@@ -137,7 +137,7 @@ class Answer:
 
 
 class Connection:
-    def __init__(self, path, settings=(), timeout=20):
+    def __init__(self, path, settings=(), timeout=20, gives_windows=True):
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(timeout)
         self.socket.connect(str(path))
@@ -148,6 +148,7 @@ class Connection:
         self.goaway = None
         self.closed = False
         self.pongs = 0
+        self.gives_windows = gives_windows
         self.next_stream = 1
         payload = b"".join(struct.pack(">HI", key, value) for key, value in settings)
         self.send(PREFACE + frame(SETTINGS, 0, 0, payload))
@@ -227,7 +228,7 @@ class Connection:
                 answer.trailers = fields
         elif kind == DATA:
             answer.body += payload
-            if payload:
+            if payload and self.gives_windows:
                 update = struct.pack(">I", len(payload))
                 self.try_send(frame(WINDOW_UPDATE, 0, 0, update) +
                               frame(WINDOW_UPDATE, 0, stream, update))
