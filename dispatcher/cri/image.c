@@ -21,19 +21,23 @@ static int find_image(CriCall *call, const Runtime__V1__ImageSpec *spec,
     const char *name = spec ? spec->image : "";
     int r;
 
-    if (!*name)
-        return failure_say(why, FAILURE_INVALID_ARGUMENT, "image.image: must not be empty");
+    if (!*name) {
+        (void)failure_say(why, FAILURE_INVALID_ARGUMENT, "image.image: must not be empty");
+        return -EINVAL;
+    }
     image_store_sync(store);
     r = image_store_find(store, name, ret);
+    if (r >= 0)
+        return 0;
     if (r == -ENOENT)
-        return failure_say(why, FAILURE_NOT_FOUND,
-                           "image.image: \"%.200s\" is not in the store; pulling from a registry "
-                           "is not built yet, load it with podmonctl load",
-                           name);
-    if (r < 0)
-        return failure_say(why, FAILURE_INVALID_ARGUMENT,
-                           "image.image: \"%.200s\" is not a reference to an image", name);
-    return 0;
+        (void)failure_say(why, FAILURE_NOT_FOUND,
+                          "image.image: \"%.200s\" is not in the store; pulling from a registry "
+                          "is not built yet, load it with podmonctl load",
+                          name);
+    else
+        (void)failure_say(why, FAILURE_INVALID_ARGUMENT,
+                          "image.image: \"%.200s\" is not a reference to an image", name);
+    return r;
 }
 
 static bool is_pinned(const Node *node, const Podmon__ImageRecord *image)

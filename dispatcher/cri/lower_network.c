@@ -120,13 +120,13 @@ static int lower_ports(Arena *arena, const Runtime__V1__PodSandboxConfig *from,
     network->port_mappings =
         arena_alloc_array(arena, from->n_port_mappings, sizeof(Podmon__PortMapping *));
     for (size_t i = 0; i < from->n_port_mappings; i++) {
-        Podmon__PortMapping *port = NULL;
-        int r = lower_port(arena, from->port_mappings[i], i, &port, why);
+        int r = lower_port(arena, from->port_mappings[i], i,
+                           &network->port_mappings[network->n_port_mappings], why);
 
         if (r < 0)
             return r;
-        if (port->host_port > 0)
-            network->port_mappings[network->n_port_mappings++] = port;
+        if (from->port_mappings[i]->host_port > 0)
+            network->n_port_mappings++;
     }
     return 0;
 }

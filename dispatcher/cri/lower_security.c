@@ -158,8 +158,8 @@ static int lower_capabilities(const Runtime__V1__Capability *from, Podmon__Secur
                               Failure *why)
 {
     uint64_t set = capability_names_default();
-    uint64_t add, drop, ambient;
-    bool add_all, drop_all, ambient_all;
+    uint64_t add = 0, drop = 0, ambient = 0;
+    bool add_all = false, drop_all = false, ambient_all = false;
     int r;
 
     if (from) {

@@ -6,12 +6,10 @@
 /* A map entry has the fields key = 1 and value = 2, in this order in its descriptor. */
 enum { ENTRY_KEY = 0, ENTRY_VALUE = 1 };
 
+/* protobuf-c itself goes through arrays of any message type like this. */
 static const ProtobufCMessage *entry_at(const void *entries, size_t position)
 {
-    const ProtobufCMessage *entry;
-
-    memcpy(&entry, (const char *)entries + position * sizeof(entry), sizeof(entry));
-    return entry;
+    return ((const ProtobufCMessage *const *)entries)[position];
 }
 
 static const char *entry_get(const ProtobufCMessage *entry, int field)

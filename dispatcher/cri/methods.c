@@ -7,10 +7,10 @@
 /* A name, its two message types by protobuf-c's names, its handler (NULL: not built yet). */
 #define METHOD(service_name, method, request_type, response_type, handler, is_streaming)           \
     {                                                                                              \
-        .service = service_name, .name = method,                                                   \
+        .service = (service_name), .name = (method),                                               \
         .request = &runtime__v1__##request_type##__descriptor,                                     \
-        .response = &runtime__v1__##response_type##__descriptor, .handle = handler,                \
-        .streaming = is_streaming,                                                                 \
+        .response = &runtime__v1__##response_type##__descriptor, .handle = (handler),              \
+        .streaming = (is_streaming),                                                               \
     }
 
 #define RUNTIME(method, request, response, handler)                                                \

@@ -72,8 +72,9 @@ int readiness_check_network(const char *text, bool list, Failure *why)
     plugins = cJSON_GetObjectItemCaseSensitive(json, "plugins");
     if (!cJSON_IsArray(plugins) || cJSON_GetArraySize(plugins) == 0)
         return failure_say(why, FAILURE_FAILED_PRECONDITION, "has no plugins");
-    cJSON_ArrayForEach(plugin, plugins) if (!has_text(plugin, "type")) return failure_say(
-        why, FAILURE_FAILED_PRECONDITION, "has a plugin without a type");
+    for (plugin = plugins->child; plugin; plugin = plugin->next)
+        if (!has_text(plugin, "type"))
+            return failure_say(why, FAILURE_FAILED_PRECONDITION, "has a plugin without a type");
     return 0;
 }
 
