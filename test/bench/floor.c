@@ -2,18 +2,20 @@
 
 /* What the kernel alone takes for a container's life: the figures that no runtime can beat.
  *
- *   floor LOWER SCRATCH RUNS PAUSE_MS [into|move CGROUP...]
+ *   floor LOWER SCRATCH RUNS PAUSE_MS [into|move|join CGROUP...]
  *
  * LOWER is an unpacked image with /bin/sleep and /bin/true, SCRATCH an empty directory. Each run
  * makes a pod's namespaces ("sandbox"), starts a program in an overlay ("start": from clone3 to the
  * end of execve), runs another one beside it ("exec") and kills the first ("stop"). PAUSE_MS of
  * idleness go before each. `into`: the processes are born in the one cgroup (v2). `move`: each is
- * written into every CGROUP (v1 has no other way). Prints milliseconds as one JSON object. */
+ * written into every CGROUP's cgroup.procs by its parent; `join`: into "tasks" by itself, which
+ * takes no lock of the whole machine (v1 only). Prints milliseconds as one JSON object. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,6 +38,7 @@ static const char *lower, *scratch;
 static int into = -1;
 static int cgroups[CGROUPS_MAX];
 static int cgroup_count;
+static bool join; /* the child enters the cgroups itself */
 
 static _Noreturn void die(const char *what)
 {
@@ -63,21 +66,21 @@ static void write_all(int fd, const char *text, const char *what)
         die(what);
 }
 
-/* The child goes on only when it is in its cgroups: it waits for the end of the `gate`. */
 typedef struct Child {
     pid_t pid;
     int pidfd;
 } Child;
 
-static void child_move(const Child *child)
+static void enter_cgroups(pid_t pid)
 {
     char text[16];
-    snprintf(text, sizeof(text), "%d", child->pid);
+    snprintf(text, sizeof(text), "%d", pid);
     for (int i = 0; i < cgroup_count; i++)
-        write_all(cgroups[i], text, "write cgroup.procs");
+        write_all(cgroups[i], text, "enter cgroup");
 }
 
-/* Returns in both processes; pid 0 in the child. */
+/* Returns in both processes; pid 0 in the child, which goes on only when it is in its cgroups: if
+ * its parent moves it, the end of the `gate` says so. */
 static Child child_clone(uint64_t flags)
 {
     int gate[2], pidfd = -1;
@@ -91,9 +94,12 @@ static Child child_clone(uint64_t flags)
         .pid = (pid_t)must((int)syscall(SYS_clone3, &arguments, sizeof(arguments)), "clone3"),
         .pidfd = pidfd};
     if (child.pid > 0) {
-        child_move(&child);
+        if (!join)
+            enter_cgroups(child.pid);
         close(gate[0]);
         close(gate[1]);
+    } else if (join) {
+        enter_cgroups(0);
     } else if (cgroup_count > 0) {
         char byte;
         close(gate[1]);
@@ -213,10 +219,10 @@ static void run_once(int run, useconds_t pause_us, int own_pid_namespace)
     child_kill(&pod);
 }
 
-static int open_procs(const char *cgroup)
+static int open_file(const char *cgroup, const char *file)
 {
     char path[4096];
-    snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup);
+    snprintf(path, sizeof(path), "%s/%s", cgroup, file);
     return must(open(path, O_WRONLY | O_CLOEXEC), path);
 }
 
@@ -234,7 +240,7 @@ static void print_samples(int runs)
 int main(int argc, char **argv)
 {
     if (argc < 5 || argc - 6 > CGROUPS_MAX) {
-        fprintf(stderr, "usage: floor LOWER SCRATCH RUNS PAUSE_MS [into|move CGROUP...]\n");
+        fprintf(stderr, "usage: floor LOWER SCRATCH RUNS PAUSE_MS [into|move|join CGROUP...]\n");
         return 2;
     }
     lower = argv[1];
@@ -246,8 +252,9 @@ int main(int argc, char **argv)
     }
     if (argc > 6 && strcmp(argv[5], "into") == 0)
         into = must(open(argv[6], O_RDONLY | O_DIRECTORY | O_CLOEXEC), argv[6]);
+    join = argc > 6 && strcmp(argv[5], "join") == 0;
     for (int i = 6; i < argc && into < 0; i++)
-        cgroups[cgroup_count++] = open_procs(argv[i]);
+        cgroups[cgroup_count++] = open_file(argv[i], join ? "tasks" : "cgroup.procs");
     int own_pid_namespace =
         must(open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC), "/proc/self/ns/pid");
     for (int run = 0; run < runs; run++)
