@@ -42,7 +42,7 @@ struct Setting {
     size_t offset;      /* of the field in Config */
     int64_t least;      /* of numbers */
     int64_t most;       /* of numbers; of a path its length */
-    const char *preset; /* parsed like any other value */
+    const char *preset; /* parsed like any other value; NULL: none */
 };
 
 static int replace_text(char **field, const char *value)
@@ -173,8 +173,7 @@ static const Setting settings[] = {
      sizeof(((struct sockaddr_un *)0)->sun_path) - 1, "/run/podmon/podmon.sock"},
     {"dispatcher", "run_dir", &kind_path, FIELD(run_dir), 0, PATH_MAX - 1, "/run/podmon"},
     {"dispatcher", "root_dir", &kind_path, FIELD(root_dir), 0, PATH_MAX - 1, "/var/lib/podmon"},
-    {"dispatcher", "podmon", &kind_path, FIELD(podmon), 0, PATH_MAX - 1,
-     "/usr/libexec/podmon/podmon"},
+    {"dispatcher", "podmon", &kind_path, FIELD(podmon), 0, PATH_MAX - 1, NULL},
     {"dispatcher", "log_level", &kind_level, FIELD(log_level), LOG_LEVEL_ERROR, LOG_LEVEL_DEBUG,
      "info"},
     {"cgroup", "systemd", &kind_switch, FIELD(systemd), 0, 0, "yes"},
@@ -394,7 +393,8 @@ static int read_drop_ins(const char *path, Config *config, Failure *why)
 static int load_presets(Config *config, Failure *why)
 {
     for (size_t i = 0; i < SETTINGS_COUNT; i++) {
-        int r = apply(&settings[i], settings[i].preset, false, config);
+        int r = settings[i].preset ? apply(&settings[i], settings[i].preset, false, config) : 0;
+
         if (r < 0)
             return failure_set(why, FAILURE_INTERNAL, -r, "cannot preset %s", settings[i].key);
     }

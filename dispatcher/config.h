@@ -17,7 +17,7 @@ typedef struct Config {
     char *listen;       /* path of the gRPC socket */
     char *run_dir;      /* tmpfs */
     char *root_dir;     /* disk */
-    char *podmon;       /* the podmon binary, absolute */
+    char *podmon;       /* the podmon binary; NULL: where main finds it */
     uint32_t log_level; /* 3 error .. 7 debug */
 
     /* [cgroup] */

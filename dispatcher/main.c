@@ -68,7 +68,7 @@ static int find_podmon(Config *config, Failure *why)
     char *slash;
     int r = 0;
 
-    if (config->podmon && *config->podmon)
+    if (config->podmon)
         return 0;
     length = readlink("/proc/self/exe", path, PATH_MAX);
     if (length < 0 || length >= PATH_MAX)
