@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -100,6 +101,7 @@ static _Noreturn void execute(int program, const char *path, const char *type, c
     for (int fd = 0; fd < 3; fd++)
         if (dup2(stdio[fd], fd) < 0)
             _exit(126);
+    (void)close_range(3, ~0U, CLOSE_RANGE_CLOEXEC); /* ours are so already */
     (void)execveat(program, "", argv, environment, AT_EMPTY_PATH);
     /* A script's interpreter could not open what is closed on execution. */
     if (errno == ENOENT)
@@ -282,6 +284,8 @@ int cni_plugin_run(const CniCall *call, const char *type, const char *config, Te
         return failure_set(why, FAILURE_INTERNAL, -r, "cannot wait for network plugin %s", type);
     if (plugin.error >= 0)
         plugin_receive_error(&plugin);
+    while (plugin.error_size > 0 && plugin.error_tail[plugin.error_size - 1] == '\n')
+        plugin.error_tail[--plugin.error_size] = '\0';
     return end.si_code == CLD_EXITED && end.si_status == 0 ? 0
                                                            : explain_end(&plugin, type, &end, why);
 }
