@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "podmon/device_filter.h"
 #include "podmon/ending.h"
 #include "podmon/publish.h"
 #include "shared/cleanup.h"
@@ -176,6 +177,8 @@ static int spawn(Container *container, const Ends *ends, Failure *why)
     if (r >= 0)
         r = cgroup_create(container->record->cgroup, spec->resources ? spec->resources : &no_limits,
                           why);
+    if (r >= 0)
+        r = device_filter_apply(spec, container->record->cgroup, why);
     if (r >= 0 && strcmp(leaf, container->record->cgroup) != 0)
         r = cgroup_create(leaf, NULL, why);
     if (r >= 0)
