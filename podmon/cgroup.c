@@ -29,15 +29,18 @@ int cgroup_probe(CgroupLayout *ret, Failure *why)
     return r;
 }
 
-/* "4:memory:/path", "1:name=systemd:/path", "0::/path" */
-static int line_rank(const char *line, const char **ret_path)
+/* "4:memory:/path", "1:name=systemd:/path", "0::/path". The kernel lists v2 even where nobody has
+ * mounted it. */
+static int line_rank(const char *line, bool v2, const char **ret_path)
 {
     const char *list = strchr(line, ':'), *path = list ? strchr(list + 1, ':') : NULL;
 
     if (!path)
         return 0;
     *ret_path = path + 1;
-    return text_starts_with(line, "0::") ? 3 : text_starts_with(list, ":name=systemd:") ? 2 : 1;
+    if (text_starts_with(line, "0::"))
+        return v2 ? 3 : 0;
+    return text_starts_with(list, ":name=systemd:") ? 2 : 1;
 }
 
 int cgroup_read_own(pid_t pid, char *ret)
@@ -57,7 +60,7 @@ int cgroup_read_own(pid_t pid, char *ret)
         return r;
     for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
         const char *path;
-        int rank = line_rank(line, &path);
+        int rank = line_rank(line, cgroup_tree_v2(tree), &path);
 
         /* The kernel lists v2 also where nobody has mounted it; nothing is ever moved there. */
         if (rank <= best || (rank == 3 && tree->layout == CGROUP_LAYOUT_V1))
