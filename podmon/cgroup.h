@@ -78,9 +78,14 @@ int cgroup_each_process(const char *path, int (*function)(void *data, pid_t pid)
  * Absent: 0. */
 int cgroup_remove(const char *path);
 
-/* The same in each hierarchy where no process is in it, and nothing in the others: for a scope that
- * podmon itself is still in. systemd removes its part of it, and knows nothing of the rest. */
-void cgroup_prune(const char *path);
+/* What systemd does not see to when a scope ends: all below the group, as far as it is empty, and
+ * the group itself but where systemd keeps its units. There it must go by systemd's hand, which
+ * otherwise never learns that the scope has ended. */
+void cgroup_prune_scope(const char *path);
+
+/* Makes the group where systemd keeps its units (v2, or the v1 hierarchy of its name), and moves
+ * the calling process into it. */
+int cgroup_join_unit_leaf(const char *path, Failure *why);
 
 /* How often the kernel killed for memory in this group (memory.events oom_kill, or
  * memory.oom_control); 0 where nobody counts. */

@@ -88,3 +88,23 @@ int cgroup_join(const char *path, Failure *why)
         r = cgroup_put(v2, path, "cgroup.procs", "0");
     return r < 0 ? failure_set(why, FAILURE_INTERNAL, -r, "cannot enter cgroup %s", path) : 0;
 }
+
+int cgroup_join_unit_leaf(const char *path, Failure *why)
+{
+    const CgroupTree *tree;
+    int r = cgroup_tree_get(&tree, why);
+
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < tree->count && r >= 0; i++) {
+        const CgroupHierarchy *hierarchy = &tree->hierarchies[i];
+        size_t made;
+
+        if (!cgroup_tree_has_units(hierarchy))
+            continue;
+        r = cgroup_make(hierarchy, path, &made);
+        if (r >= 0)
+            r = cgroup_put(hierarchy, path, hierarchy->v2 ? "cgroup.procs" : "tasks", "0");
+    }
+    return r < 0 ? failure_set(why, FAILURE_INTERNAL, -r, "cannot enter cgroup %s", path) : 0;
+}

@@ -266,12 +266,19 @@ int cgroup_read_oom_kills(const char *path, uint64_t *ret)
     return 0;
 }
 
-void cgroup_prune(const char *path)
+void cgroup_prune_scope(const char *path)
 {
     const CgroupTree *tree;
 
     if (tree_for(path, &tree) < 0)
         return;
-    for (size_t i = 0; i < tree->count; i++)
-        (void)remove_from(&tree->hierarchies[i], path); /* Busy where podmon is. */
+    for (size_t i = 0; i < tree->count; i++) {
+        const CgroupHierarchy *hierarchy = &tree->hierarchies[i];
+
+        /* Where processes are left it is busy, and stays. */
+        if (cgroup_tree_has_units(hierarchy))
+            (void)walk_hierarchy(hierarchy, path, NULL);
+        else
+            (void)remove_from(hierarchy, path);
+    }
 }

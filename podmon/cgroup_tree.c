@@ -140,6 +140,11 @@ const CgroupHierarchy *cgroup_tree_v2(const CgroupTree *tree)
     return NULL;
 }
 
+bool cgroup_tree_has_units(const CgroupHierarchy *hierarchy)
+{
+    return hierarchy->v2 || hierarchy->controllers == 0;
+}
+
 const CgroupHierarchy *cgroup_tree_holder(const CgroupTree *tree, const char *path)
 {
     const CgroupHierarchy *found = NULL;

@@ -37,6 +37,9 @@ const CgroupHierarchy *cgroup_tree_find(const CgroupTree *tree, CgroupController
 /* The v2 hierarchy; NULL. */
 const CgroupHierarchy *cgroup_tree_v2(const CgroupTree *tree);
 
+/* Does systemd keep its units in it: v2, or the v1 hierarchy that has only its name? */
+bool cgroup_tree_has_units(const CgroupHierarchy *hierarchy);
+
 /* The one to ask which processes are in a group: v2 where the group exists there, else a v1 one;
  * NULL: there is no such group. */
 const CgroupHierarchy *cgroup_tree_holder(const CgroupTree *tree, const char *path);

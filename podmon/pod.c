@@ -194,6 +194,11 @@ void pod_reap_orphans(Pod *pod)
     process_reap_orphans(child_is_ours, pod);
 }
 
+bool pod_uses_scope(const Pod *pod)
+{
+    return pod->spec->cgroup && *pod->spec->cgroup->unit;
+}
+
 char *pod_make_cgroup_path(const Pod *pod, const char *leaf)
 {
     char *path;

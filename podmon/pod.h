@@ -25,7 +25,6 @@ typedef struct Pod {
     const Podmon__PodSpec *spec; /* the record's */
     Sandbox sandbox;
     CgroupLayout layout;
-    bool in_scope; /* systemd's unit holds the pod */
 
     char id[ID_SIZE];
     char *run_path;  /* RUN/pods/<id>, absolute, like the next */
@@ -82,6 +81,9 @@ void pod_maybe_exit(Pod *pod);
 
 /* Reaps what came to podmon as subreaper. */
 void pod_reap_orphans(Pod *pod);
+
+/* Is the pod's cgroup that of a systemd unit? */
+bool pod_uses_scope(const Pod *pod);
 
 /* "<pod's cgroup>/<leaf>", malloc'ed; NULL without memory. */
 char *pod_make_cgroup_path(const Pod *pod, const char *leaf);

@@ -140,20 +140,14 @@ static int adopt_containers(Pod *pod, bool same_boot, Failure *why)
     return 0;
 }
 
-/* The scope goes on while a process of the pod lives, and podmon belongs into it. On v1 it stays
- * out: some of a scope's groups there are unknown to systemd, and only from outside they can be
- * removed at the end. */
-static void rejoin_scope(Pod *pod)
+/* The scope goes on while a process of the pod lives, and podmon belongs into it. */
+static void rejoin_scope(const Pod *pod)
 {
     Failure why = {0};
 
-    if (pod->layout != CGROUP_LAYOUT_V2 || !pod->spec->cgroup || !*pod->spec->cgroup->unit ||
-        cgroup_is_empty(pod->record->cgroup) != 0)
-        return;
-    if (setup_join_supervisor(pod, &why) < 0)
+    if (pod_uses_scope(pod) && cgroup_is_empty(pod->record->cgroup) == 0 &&
+        setup_join_supervisor(pod, &why) < 0)
         log_warning("%s", why.text);
-    else
-        pod->in_scope = true;
 }
 
 static int adopt_all(Pod *pod, bool same_boot, Failure *why)

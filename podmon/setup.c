@@ -37,11 +37,6 @@ static void note_failure(Pod *pod, const Failure *why)
         log_warning("while a pod that cannot start is taken back: %s", why->text);
 }
 
-static bool uses_scope(const Pod *pod)
-{
-    return pod->spec->cgroup && *pod->spec->cgroup->unit;
-}
-
 static bool uses_network(const Pod *pod)
 {
     return pod->spec->network && pod->spec->namespaces &&
@@ -60,24 +55,13 @@ char *setup_join_cgroup(const char *parent, const char *name)
 
 /* ---- the cgroup */
 
-int setup_join_supervisor(Pod *pod, Failure *why)
+int setup_join_supervisor(const Pod *pod, Failure *why)
 {
     AUTO_FREE char *path = pod_make_cgroup_path(pod, "supervisor");
-    CgroupEntry entry;
-    int r;
 
     if (!path)
         return failure_set(why, FAILURE_INTERNAL, ENOMEM, "no memory for a path");
-    r = cgroup_create(path, NULL, why);
-    if (r >= 0)
-        r = cgroup_entry_open(path, &entry, why);
-    if (r < 0)
-        return r;
-    r = cgroup_entry_join(&entry);
-    if (r >= 0 && entry.into_fd >= 0)
-        r = file_put_at(entry.into_fd, "cgroup.procs", "0");
-    cgroup_entry_done(&entry);
-    return r < 0 ? failure_set(why, FAILURE_INTERNAL, -r, "cannot join the cgroup %s", path) : 0;
+    return cgroup_join_unit_leaf(path, why);
 }
 
 typedef struct ScopeJob {
@@ -100,8 +84,9 @@ static int scope_run(void *data, Text *output, Failure *why)
     return scope_start(job->plan, job->pid, job->deadline, why);
 }
 
-/* systemd has moved podmon: where to is the pod's cgroup. On v2 a group that is to have groups
- * with limits must not have a process of its own, so podmon goes on into a leaf. */
+/* systemd has moved podmon: where to is the pod's cgroup. A group that is to have groups with
+ * limits must not have a process of its own on v2, so podmon goes on into a leaf; right after
+ * systemd's move this one costs nothing. */
 static int take_scope(Pod *pod, Failure *why)
 {
     const char *unit = pod->spec->cgroup->unit;
@@ -116,8 +101,7 @@ static int take_scope(Pod *pod, Failure *why)
         r = record_set_text(&pod->record->cgroup, path);
     if (r < 0)
         return failure_set(why, FAILURE_INTERNAL, -r, "cannot find the cgroup of unit %s", unit);
-    pod->in_scope = true;
-    return pod->layout == CGROUP_LAYOUT_V2 ? setup_join_supervisor(pod, why) : 0;
+    return setup_join_supervisor(pod, why);
 }
 
 static void scope_done(void *data, const char *output, size_t size, const Failure *why)
@@ -142,7 +126,7 @@ static int begin_cgroup(Pod *pod, Failure *why)
     uint64_t deadline = clock_monotonic() + SCOPE_SECONDS * CLOCK_SECOND;
     int r;
 
-    if (uses_scope(pod)) {
+    if (pod_uses_scope(pod)) {
         ScopeJob job = {plan, getpid(), pod->set_up_again, deadline};
         return worker_start(pod->loop, scope_run, &job, deadline, scope_done, pod,
                             &pod->scope_worker, why);
@@ -373,7 +357,7 @@ int setup_clear(Pod *pod, Failure *why)
 
     if (r >= 0)
         r = sandbox_destroy(&pod->sandbox, pod->run_fd, why);
-    if (r < 0 || uses_scope(pod) || !plan || !*plan->name)
+    if (r < 0 || pod_uses_scope(pod) || !plan || !*plan->name)
         return r; /* A scope is stopped before another is started. */
     path = setup_join_cgroup(plan->parent, plan->name);
     if (!path)

@@ -16,4 +16,4 @@ int setup_clear(Pod *pod, Failure *why);
 char *setup_join_cgroup(const char *parent, const char *name);
 
 /* Moves podmon into the leaf "supervisor" of the pod's cgroup. */
-int setup_join_supervisor(Pod *pod, Failure *why);
+int setup_join_supervisor(const Pod *pod, Failure *why);

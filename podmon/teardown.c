@@ -82,17 +82,17 @@ static int begin_network(Pod *pod, Failure *why)
 
 /* ---- cgroups */
 
-/* In a scope only the leaves: podmon itself is in it, and it goes with the last process. */
+/* Of a scope only what systemd will not remove when its last process, podmon, has ended. */
 static int remove_cgroups(const Pod *pod)
 {
     AUTO_FREE char *init = NULL;
 
     if (!*pod->record->cgroup)
         return 0;
-    if (!pod->in_scope)
+    if (!pod_uses_scope(pod))
         return cgroup_remove(pod->record->cgroup);
     init = pod_make_cgroup_path(pod, "init");
-    cgroup_prune(pod->record->cgroup);
+    cgroup_prune_scope(pod->record->cgroup);
     return init ? cgroup_remove(init) : -ENOMEM;
 }
 
@@ -112,7 +112,7 @@ static bool cgroups_are_gone(Pod *pod)
 
     if (r == -EBUSY && pod->tries++ < CGROUP_TRIES) {
         uint64_t when = clock_monotonic() + CGROUP_RETRY_MS * CLOCK_MILLISECOND;
-        if (!pod->in_scope)
+        if (!pod_uses_scope(pod))
             (void)cgroup_kill(pod->record->cgroup); /* Somebody else's process, or a late fork. */
         pod_reap_orphans(pod);
         if (event_add_timer(pod->loop, when, try_again, pod, &pod->timer) >= 0)

@@ -182,17 +182,18 @@ TEST(a_pid_namespace_of_the_pods_own)
     CHECK_EQ(box_close(&box), 0);
 }
 
-TEST(the_init_ends_when_it_is_asked_to)
+TEST(the_init_ends_by_nothing_but_a_kill)
 {
     struct pollfd ended = {.events = POLLIN};
 
     OPEN_BOX(box);
     box.pod_namespaces.pid = PODMON__NAMESPACE_MODE__NAMESPACE_POD;
     CHECK_EQ(create(&box), 0);
-    CHECK_EQ(fd_signal(box.sandbox.init_pidfd, SIGUSR1), 0);
-    ended.fd = box.sandbox.init_pidfd;
-    CHECK_EQ(poll(&ended, 1, 50), 0);
     CHECK_EQ(fd_signal(box.sandbox.init_pidfd, SIGTERM), 0);
+    CHECK_EQ(fd_signal(box.sandbox.init_pidfd, SIGINT), 0);
+    ended.fd = box.sandbox.init_pidfd;
+    CHECK_EQ(poll(&ended, 1, 100), 0);
+    CHECK_EQ(fd_signal(box.sandbox.init_pidfd, SIGKILL), 0);
     CHECK_EQ(poll(&ended, 1, 5000), 1);
     CHECK_EQ(box_close(&box), 0);
 }
