@@ -72,15 +72,12 @@ static cJSON *wrap_single(cJSON *single)
     return TAKE(list);
 }
 
-int cni_parse_list(const char *text, size_t size, cJSON **ret, Failure *why)
+int cni_parse_list(const char *text, cJSON **ret, Failure *why)
 {
-    AUTO_JSON cJSON *list = NULL;
-    const char *end = NULL;
+    AUTO_JSON cJSON *list = cJSON_ParseWithOpts(text, NULL, true);
     int r;
 
-    if (size <= CNI_CONFIG_MAX && memchr(text, '\0', size) == NULL)
-        list = cJSON_ParseWithLengthOpts(text, size, &end, false);
-    if (!cJSON_IsObject(list) || strspn(end, " \t\r\n") != size - (size_t)(end - text))
+    if (!cJSON_IsObject(list))
         return failure_say(why, FAILURE_FAILED_PRECONDITION, "it is not a JSON object");
     if (!cJSON_HasObjectItem(list, "plugins")) {
         list = wrap_single(list);
@@ -114,7 +111,7 @@ static int load_file(const char *directory, const char *name, cJSON **ret, Failu
     r = file_read_at(AT_FDCWD, path, CNI_CONFIG_MAX, &text, &size);
     if (r < 0)
         return failure_set(why, FAILURE_FAILED_PRECONDITION, -r, "cannot read %s", path);
-    r = cni_parse_list(text, size, ret, why);
+    r = cni_parse_list(strlen(text) == size ? text : "", ret, why);
     if (r < 0)
         failure_prefix(why, "%s", path);
     return r;

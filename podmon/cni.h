@@ -20,7 +20,7 @@ static inline void cni_json_cleanup(cJSON **json)
 
 /* A checked list: cniVersion is one we speak, name and every type are plain names. A single
  * plugin's configuration (*.conf) becomes a list of one. *ret is the list's tree. */
-int cni_parse_list(const char *text, size_t size, cJSON **ret, Failure *why);
+int cni_parse_list(const char *text, cJSON **ret, Failure *why);
 
 /* The first file *.conflist, *.conf or *.json by name in the directory that parses. NOT_FOUND:
  * none (FAILED_PRECONDITION with the first one's fault if there are some, but none parses). */

@@ -65,7 +65,7 @@ static int attachment_from_cache(const char *cache, Attachment *attachment, Fail
         return failure_say(why, FAILURE_INTERNAL, "the kept network result cannot be read");
     attachment->result = cJSON_DetachItemFromObjectCaseSensitive(json, "result");
     attachment->capability_args = cJSON_DetachItemFromObjectCaseSensitive(json, "capabilityArgs");
-    return cni_parse_list(config, strlen(config), &attachment->config, why);
+    return cni_parse_list(config, &attachment->config, why);
 }
 
 static int attachment_print(const Attachment *attachment, Text *ret, Failure *why)

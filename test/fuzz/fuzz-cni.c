@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     (void)cni_parse_result(text, &result);
     (void)cni_describe_error(text, message, sizeof(message));
     (void)network_addresses(text, &addresses);
-    if (cni_parse_list((const char *)data, size, &list, NULL) < 0)
+    if (cni_parse_list(text, &list, NULL) < 0)
         return 0;
     (void)cni_has_check(list);
     if (cni_plugin_config(list, cJSON_GetArrayItem(cJSON_GetObjectItem(list, "plugins"), 0), NULL,

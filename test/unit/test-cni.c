@@ -11,19 +11,14 @@
 #include "shared/text.h"
 #include "test/unit/test.h"
 
-static int parse(const char *text, cJSON **ret, Failure *why)
-{
-    return cni_parse_list(text, strlen(text), ret, why);
-}
-
 TEST(list_is_parsed)
 {
     CLEANUP(cni_json_cleanup) cJSON *list = NULL;
 
-    CHECK_EQ(
-        parse("{\"cniVersion\":\"1.0.0\",\"name\":\"n\",\"plugins\":[{\"type\":\"bridge\"}]}\n",
-              &list, NULL),
-        0);
+    CHECK_EQ(cni_parse_list(
+                 "{\"cniVersion\":\"1.0.0\",\"name\":\"n\",\"plugins\":[{\"type\":\"bridge\"}]}\n",
+                 &list, NULL),
+             0);
     CHECK(cni_has_check(list));
 }
 
@@ -31,7 +26,9 @@ TEST(single_configuration_becomes_a_list)
 {
     CLEANUP(cni_json_cleanup) cJSON *list = NULL;
 
-    CHECK_EQ(parse("{\"cniVersion\":\"0.3.1\",\"name\":\"n\",\"type\":\"ptp\"}", &list, NULL), 0);
+    CHECK_EQ(
+        cni_parse_list("{\"cniVersion\":\"0.3.1\",\"name\":\"n\",\"type\":\"ptp\"}", &list, NULL),
+        0);
     CHECK_EQ(cJSON_GetArraySize(cJSON_GetObjectItem(list, "plugins")), 1);
     CHECK(!cni_has_check(list));
 }
@@ -62,7 +59,7 @@ TEST(bad_lists_are_refused_with_the_field)
         cJSON *list = NULL;
         Failure why;
 
-        CHECK(parse(rows[i].text, &list, &why) < 0);
+        CHECK(cni_parse_list(rows[i].text, &list, &why) < 0);
         CHECK(!list);
         CHECK_EQ(why.code, FAILURE_FAILED_PRECONDITION);
         CHECK(strstr(why.text, rows[i].word));
@@ -132,11 +129,12 @@ TEST(capabilities_get_their_arguments)
     plan.n_port_mappings = 2;
     plan.dns_servers = servers;
     plan.n_dns_servers = 1;
-    CHECK_EQ(parse("{\"cniVersion\":\"1.0.0\",\"name\":\"n\",\"plugins\":["
-                   "{\"type\":\"a\",\"capabilities\":{\"portMappings\":true,\"dns\":false}},"
-                   "{\"type\":\"b\",\"runtimeConfig\":1,\"prevResult\":2}]}",
-                   &list, NULL),
-             0);
+    CHECK_EQ(
+        cni_parse_list("{\"cniVersion\":\"1.0.0\",\"name\":\"n\",\"plugins\":["
+                       "{\"type\":\"a\",\"capabilities\":{\"portMappings\":true,\"dns\":false}},"
+                       "{\"type\":\"b\",\"runtimeConfig\":1,\"prevResult\":2}]}",
+                       &list, NULL),
+        0);
     CHECK_EQ(cni_capability_args(&pod, &args, NULL), 0);
     CHECK_EQ(cni_parse_result("{\"ips\":[]}", &previous), 0);
     CHECK_EQ(cni_plugin_config(list, cJSON_GetArrayItem(cJSON_GetObjectItem(list, "plugins"), 0),
