@@ -24,7 +24,7 @@ NETWORK = {
 CONTAINERD_CONFIG = """\
 version = 2
 root = "{base}/root"
-state = "{base}/state"
+state = "/run/{base.name}"
 disabled_plugins = ["io.containerd.internal.v1.tracing", "io.containerd.snapshotter.v1.aufs",
     "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper",
     "io.containerd.snapshotter.v1.zfs", "io.containerd.nri.v1.nri"]
@@ -128,6 +128,7 @@ class Podmon(Runtime):
     def __init__(self, base, layout, network):
         os.environ["PODMON_TEST_DIR"] = str(base)
         self.node = harness.Node(*harness.load_stubs())
+        self.node.run = pathlib.Path("/run/podmon")  # in memory, as on a real machine
         (self.node.cni / "10-bench.conflist").write_text(json.dumps(network))
         self.parent, self.socket, self.layout = self.node.parent, self.node.socket, layout
 

@@ -24,6 +24,7 @@ type bench struct {
 	runtime cri.RuntimeServiceClient
 	image   string
 	host    bool
+	limits  *cri.LinuxContainerResources
 	parent  string
 	logs    string
 	serial  int
@@ -76,7 +77,7 @@ func (b *bench) containerConfig(config *cri.PodSandboxConfig) *cri.ContainerConf
 		Command:  []string{"sleep", "100000"},
 		LogPath:  "main.log",
 		Linux: &cri.LinuxContainerConfig{
-			Resources: &cri.LinuxContainerResources{CpuShares: 100, MemoryLimitInBytes: 256 << 20},
+			Resources: b.limits,
 			SecurityContext: &cri.LinuxContainerSecurityContext{
 				NamespaceOptions: config.Linux.SecurityContext.NamespaceOptions}},
 	}
@@ -208,6 +209,7 @@ func main() {
 	execs := flag.Int("execs", 5, "ExecSync calls in each")
 	pause := flag.Duration("pause", 50*time.Millisecond, "idle time before what is measured")
 	host := flag.Bool("host", false, "the host's network instead of CNI")
+	limited := flag.Bool("limits", true, "give containers limits of CPU and memory")
 	parent := flag.String("parent", "", "cgroup parent of the pods")
 	logs := flag.String("logs", os.TempDir(), "where the logs of the pods go")
 	held := flag.Int("hold", 0, "instead: hold this many pods of one runtime until a line is read")
@@ -217,14 +219,18 @@ func main() {
 	}
 	flag.Parse()
 
+	limits := &cri.LinuxContainerResources{}
+	if *limited {
+		limits = &cri.LinuxContainerResources{CpuShares: 100, MemoryLimitInBytes: 256 << 20}
+	}
 	var benches []*bench
 	for _, argument := range flag.Args() {
 		name, socket, _ := strings.Cut(argument, "=")
 		connection, err := grpc.NewClient("unix://"+socket,
 			grpc.WithTransportCredentials(insecure.NewCredentials()))
 		check(err)
-		benches = append(benches, &bench{name: name, image: *image, host: *host, parent: *parent,
-			logs: *logs, runtime: cri.NewRuntimeServiceClient(connection),
+		benches = append(benches, &bench{name: name, image: *image, host: *host, limits: limits,
+			parent: *parent, logs: *logs, runtime: cri.NewRuntimeServiceClient(connection),
 			times: map[string][]float64{}})
 	}
 	switch {
