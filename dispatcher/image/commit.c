@@ -9,44 +9,26 @@
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "dispatcher/image/blob.h"
+#include "dispatcher/image/commit_part.h"
 #include "dispatcher/image/config.h"
+#include "dispatcher/image/layer_job.h"
 #include "dispatcher/image/manifest.h"
 #include "dispatcher/image/names.h"
-#include "dispatcher/image/place.h"
-#include "dispatcher/image/unpack.h"
 #include "shared/cleanup.h"
 #include "shared/clock.h"
 #include "shared/fd.h"
 #include "shared/file.h"
-#include "shared/record.h"
-
-#define UNPACK_BYTES_MAX (UINT64_C(64) << 30)
-
-enum {
-    UNPACK_TIMEOUT_MS = 60 * 60 * 1000,
-    LOCK_WAIT_MS = 60 * 1000,
-    NAME_DIGITS = 16,
-};
-
-struct ImageCommit {
-    ImagePlace place;
-    char name[NAME_DIGITS + 1]; /* below staging/ */
-    int dir_fd;                 /* of it; locked (flock) for as long as the commit lives */
-    int blobs_fd, layers_fd;    /* blobs/ and layers/ in it */
-    Podmon__ImageRecord **records;
-    size_t records_count;
-};
 
 /* ---- the staging directory ---- */
 
 /* Under the store's lock, so that garbage collection never sees it before it is locked. */
 static int make_staging(ImageCommit *commit)
 {
-    AUTO_CLOSE int lock_fd = image_place_lock(&commit->place, PLACE_LOCK_WRITE, LOCK_WAIT_MS);
+    AUTO_CLOSE int lock_fd =
+        image_place_lock(&commit->place, PLACE_LOCK_WRITE, COMMIT_LOCK_WAIT_MS);
     uint64_t random;
 
     if (lock_fd < 0)
@@ -132,161 +114,6 @@ int image_commit_has_blob(ImageCommit *commit, const Digest *digest)
     return errno == ENOENT ? 0 : -errno;
 }
 
-/* ---- layers ---- */
-
-/* In the commit: a directory being made, or an empty file for a layer that the store has. Either
- * name keeps garbage collection from that layer. 1: nothing to do, 0: to be made. */
-static int claim_layer(ImageCommit *commit, const char *hex, Failure *why)
-{
-    AUTO_CLOSE int lock_fd = -1, note_fd = -1;
-    Podmon__LayerRecord *record;
-    int r;
-
-    if (faccessat(commit->layers_fd, hex, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-        return 1;
-    lock_fd = image_place_lock(&commit->place, PLACE_LOCK_WRITE, LOCK_WAIT_MS);
-    if (lock_fd < 0)
-        return failure_set(why, FAILURE_UNAVAILABLE, -lock_fd, "the image store is locked");
-    r = image_place_read_layer(commit->place.layers_fd, hex, &record);
-    if (r == 0) {
-        podmon__layer_record__free_unpacked(record, NULL);
-        note_fd = openat(commit->layers_fd, hex, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-        return note_fd < 0 ? failure_set(why, FAILURE_INTERNAL, errno, "cannot claim a layer") : 1;
-    }
-    return 0;
-}
-
-static int open_tree_of(const ImageCommit *commit, const char *hex)
-{
-    char path[DIGEST_HEX_SIZE + sizeof("/" PLACE_TREE)];
-    int fd;
-
-    (void)snprintf(path, sizeof(path), "%s/" PLACE_TREE, hex);
-    fd = openat(commit->layers_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        fd = openat(commit->place.layers_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    return fd < 0 ? -errno : fd;
-}
-
-/* The layer's trees below, highest first. The caller closes them. */
-static int open_lower(const ImageCommit *commit, char *const *chain, size_t count, int *ret,
-                      Failure *why)
-{
-    for (size_t i = 0; i < count; i++) {
-        ret[i] = open_tree_of(commit, strchr(chain[count - 1 - i], ':') + 1);
-        if (ret[i] < 0)
-            return failure_set(why, FAILURE_INTERNAL, -ret[i], "cannot open layer %s",
-                               chain[count - 1 - i]);
-    }
-    return 0;
-}
-
-static int run_unpacker(const ImageCommit *commit, const Digest *blob, int tree_fd,
-                        char *const *chain, size_t below, Digest *ret_diff_id, Failure *why)
-{
-    AUTO_CLOSE int archive_fd = blob_open(commit->blobs_fd, blob, NULL);
-    int lower_fds[IMAGE_LAYERS_MAX], r;
-    UnpackPlan plan = {
-        .tree_fd = tree_fd,
-        .archive_fd = archive_fd,
-        .lower_fds = lower_fds,
-        .lower_fds_count = below,
-        .limits = {.bytes = UNPACK_BYTES_MAX, .entries = LAYER_ENTRIES_MAX},
-    };
-    struct statvfs space;
-
-    if (archive_fd < 0)
-        return failure_set(why, FAILURE_INTERNAL, -archive_fd, "cannot open its archive");
-    if (fstatvfs(tree_fd, &space) == 0 && (uint64_t)space.f_bavail < UINT64_MAX / space.f_frsize &&
-        space.f_bavail * space.f_frsize < plan.limits.bytes)
-        plan.limits.bytes = space.f_bavail * space.f_frsize;
-    for (size_t i = 0; i < below; i++)
-        lower_fds[i] = -1;
-    r = open_lower(commit, chain, below, lower_fds, why);
-    if (r == 0)
-        r = unpack_run(&plan, UNPACK_TIMEOUT_MS, ret_diff_id, why);
-    for (size_t i = 0; i < below; i++)
-        fd_close(&lower_fds[i]);
-    return r;
-}
-
-static int record_layer(int layer_fd, const Digest *diff_id, const char *parent, Failure *why)
-{
-    Podmon__LayerRecord record = PODMON__LAYER_RECORD__INIT;
-    char text[DIGEST_TEXT_SIZE], below[DIGEST_TEXT_SIZE];
-    int r = file_measure_tree_at(layer_fd, PLACE_TREE, &record.bytes, &record.inodes);
-
-    digest_print(diff_id, text);
-    (void)snprintf(below, sizeof(below), "%s", parent ? parent : "");
-    record.diff_id = text;
-    record.parent = below;
-    if (r == 0)
-        r = record_write_at(layer_fd, PLACE_SIZE, &record.base, 0600, FILE_SYNC_NO);
-    return r < 0 ? failure_set(why, FAILURE_INTERNAL, -r, "cannot write down its size") : 0;
-}
-
-/* Unpacks one layer into the commit. `chain` has the chain ids from the lowest to this one. */
-static int make_layer(ImageCommit *commit, const Digest *blob, const Digest *diff_id,
-                      char *const *chain, size_t position, Failure *why)
-{
-    const char *hex = strchr(chain[position], ':') + 1;
-    AUTO_CLOSE int layer_fd = -1, tree_fd = -1;
-    char wanted[DIGEST_TEXT_SIZE], text[DIGEST_TEXT_SIZE];
-    Digest found;
-    int r;
-
-    layer_fd = file_open_directory_at(commit->layers_fd, hex, 0700);
-    if (layer_fd < 0)
-        return failure_set(why, FAILURE_INTERNAL, -layer_fd, "cannot make its directory");
-    tree_fd = file_open_directory_at(layer_fd, PLACE_TREE, 0755);
-    if (tree_fd < 0 || fchmod(tree_fd, 0755) < 0)
-        return failure_set(why, FAILURE_INTERNAL, EIO, "cannot make its directory");
-    r = run_unpacker(commit, blob, tree_fd, chain, position, &found, why);
-    if (r < 0)
-        return r;
-    if (!digest_equal(&found, diff_id)) {
-        digest_print(diff_id, wanted);
-        digest_print(&found, text);
-        return failure_say(why, FAILURE_INVALID_ARGUMENT,
-                           "its uncompressed archive has digest %s, but the configuration says %s",
-                           text, wanted);
-    }
-    return record_layer(layer_fd, diff_id, position > 0 ? chain[position - 1] : NULL, why);
-}
-
-static int add_layers(ImageCommit *commit, const Manifest *manifest, const ImageConfig *config,
-                      Failure *why)
-{
-    Podmon__ImageRecord *record = config->record;
-    Digest chain = {0};
-
-    record->layers = calloc(config->diff_ids_count, sizeof(*record->layers));
-    if (!record->layers)
-        return failure_set(why, FAILURE_INTERNAL, ENOMEM, "cannot add an image");
-    for (size_t i = 0; i < config->diff_ids_count; i++) {
-        const Digest *blob = &manifest->entries[i].digest;
-        char text[DIGEST_TEXT_SIZE];
-        int r = digest_chain(i > 0 ? &chain : NULL, &config->diff_ids[i], &chain);
-
-        if (r < 0)
-            return failure_set(why, FAILURE_INTERNAL, -r, "cannot add an image");
-        digest_print(&chain, text);
-        record->layers[i] = strdup(text);
-        if (!record->layers[i])
-            return failure_set(why, FAILURE_INTERNAL, ENOMEM, "cannot add an image");
-        record->n_layers = i + 1;
-        r = claim_layer(commit, strchr(text, ':') + 1, why);
-        if (r == 0)
-            r = make_layer(commit, blob, &config->diff_ids[i], record->layers, i, why);
-        if (r < 0) {
-            digest_print(blob, text);
-            failure_prefix(why, "layer %s", text);
-            return r;
-        }
-    }
-    return 0;
-}
-
 /* ---- images ---- */
 
 /* Every blob that the manifest names must be in the commit with the size it says. */
@@ -316,6 +143,34 @@ static int check_blobs(ImageCommit *commit, const Manifest *manifest, uint64_t *
         total += size;
     }
     *ret_size = total;
+    return 0;
+}
+
+/* Unpacks those layers from their blobs that are neither in the store nor in the commit. */
+static int add_layers(ImageCommit *commit, const Manifest *manifest, const ImageConfig *config,
+                      Failure *why)
+{
+    char *const *chain = config->record->layers;
+
+    for (size_t i = 0; i < config->diff_ids_count; i++) {
+        const Digest *blob = &manifest->entries[i].digest;
+        char text[DIGEST_TEXT_SIZE];
+        int r = layer_job_claim(commit, chain[i], why);
+
+        if (r == 0) {
+            AUTO_CLOSE int archive_fd = blob_open(commit->blobs_fd, blob, NULL);
+            LayerPlan plan = {chain, i, &config->diff_ids[i], archive_fd, true};
+
+            r = archive_fd < 0
+                    ? failure_set(why, FAILURE_INTERNAL, -archive_fd, "cannot open its archive")
+                    : layer_job_run(commit, &plan, why);
+        }
+        if (r < 0) {
+            digest_print(blob, text);
+            failure_prefix(why, "layer %s", text);
+            return r;
+        }
+    }
     return 0;
 }
 
@@ -397,127 +252,5 @@ int image_commit_add(ImageCommit *commit, const Digest *digest, char *const *tag
     if (r < 0)
         return failure_set(why, FAILURE_INTERNAL, -r, "cannot add an image");
     *ret = TAKE(config.record);
-    return 0;
-}
-
-/* ---- publishing ---- */
-
-static int publish_blobs(const ImageCommit *commit, DigestAlgorithm algorithm)
-{
-    AUTO_CLOSE int from_fd = image_place_open_blobs(commit->blobs_fd, algorithm);
-    AUTO_CLOSE int to_fd = image_place_open_blobs(commit->place.blobs_fd, algorithm);
-    CLEANUP(image_names_cleanup) char **names = NULL;
-    int r;
-
-    if (from_fd < 0 || to_fd < 0)
-        return from_fd < 0 ? from_fd : to_fd;
-    r = image_names_list(from_fd, &names);
-    for (size_t i = 0; r == 0 && names && names[i]; i++)
-        if (renameat(from_fd, names[i], to_fd, names[i]) < 0)
-            r = -errno;
-    return r == 0 && fsync(to_fd) < 0 ? -errno : r;
-}
-
-static int publish_layer(const ImageCommit *commit, const char *hex)
-{
-    Podmon__LayerRecord *record;
-    struct stat status;
-    int r = image_place_read_layer(commit->place.layers_fd, hex, &record);
-
-    if (r == 0) {
-        podmon__layer_record__free_unpacked(record, NULL);
-        return 0;
-    }
-    if (fstatat(commit->layers_fd, hex, &status, AT_SYMLINK_NOFOLLOW) < 0)
-        return -errno;
-    if (!S_ISDIR(status.st_mode))
-        return -EAGAIN;
-    /* What is left of one whose removal was interrupted. */
-    r = file_delete_tree_at(commit->place.layers_fd, hex);
-    if (r < 0)
-        return r;
-    return renameat(commit->layers_fd, hex, commit->place.layers_fd, hex) < 0 ? -errno : 0;
-}
-
-static int publish_layers(const ImageCommit *commit)
-{
-    CLEANUP(image_names_cleanup) char **names = NULL;
-    int r = image_names_list(commit->layers_fd, &names);
-
-    for (size_t i = 0; r == 0 && names && names[i]; i++)
-        r = publish_layer(commit, names[i]);
-    return r == 0 && fsync(commit->place.layers_fd) < 0 ? -errno : r;
-}
-
-static int write_record(const ImageCommit *commit, const Podmon__ImageRecord *record)
-{
-    return record_write_at(commit->place.records_fd, strchr(record->id, ':') + 1, &record->base,
-                           0600, FILE_SYNC_YES);
-}
-
-/* The image may be there already, under other names; they stay with it. */
-static int publish_record(const ImageCommit *commit, Podmon__ImageRecord *record)
-{
-    ProtobufCMessage *message;
-    int r = record_read_at(commit->place.records_fd, strchr(record->id, ':') + 1,
-                           &podmon__image_record__descriptor, NULL, &message);
-
-    if (r == 0) {
-        Podmon__ImageRecord *old = (Podmon__ImageRecord *)message;
-
-        r = image_names_merge(&record->n_tags, &record->tags, old->n_tags, old->tags);
-        if (r == 0)
-            r = image_names_merge(&record->n_digests, &record->digests, old->n_digests,
-                                  old->digests);
-        podmon__image_record__free_unpacked(old, NULL);
-    } else if (r == -ENOENT || r == -EBADMSG) {
-        r = 0;
-    }
-    return r < 0 ? r : write_record(commit, record);
-}
-
-/* After the new record is there: between the two the name is with both, and the younger counts. */
-static int take_names(const ImageCommit *commit, const Podmon__ImageRecord *record)
-{
-    CLEANUP(image_names_cleanup) char **files = NULL;
-    int r = image_names_list(commit->place.records_fd, &files);
-
-    for (size_t i = 0; r == 0 && files && files[i]; i++) {
-        ProtobufCMessage *message;
-        Podmon__ImageRecord *other;
-
-        if (strcmp(files[i], strchr(record->id, ':') + 1) == 0 ||
-            record_read_at(commit->place.records_fd, files[i], &podmon__image_record__descriptor,
-                           NULL, &message) < 0)
-            continue;
-        other = (Podmon__ImageRecord *)message;
-        if (image_names_remove(&other->n_tags, other->tags, record->n_tags, record->tags))
-            r = write_record(commit, other);
-        podmon__image_record__free_unpacked(other, NULL);
-    }
-    return r;
-}
-
-int image_commit_publish(ImageCommit *commit, Failure *why)
-{
-    AUTO_CLOSE int lock_fd = -1;
-    int r;
-
-    if (syncfs(commit->dir_fd) < 0)
-        return failure_set(why, FAILURE_INTERNAL, errno, "cannot write the image to the disk");
-    lock_fd = image_place_lock(&commit->place, PLACE_LOCK_WRITE, LOCK_WAIT_MS);
-    if (lock_fd < 0)
-        return failure_set(why, FAILURE_UNAVAILABLE, -lock_fd, "the image store is locked");
-    r = publish_layers(commit);
-    if (r == -EAGAIN)
-        return failure_set(why, FAILURE_ABORTED, EAGAIN,
-                           "a layer of the image was removed meanwhile");
-    if (r < 0 || (r = publish_blobs(commit, DIGEST_SHA256)) < 0 ||
-        (r = publish_blobs(commit, DIGEST_SHA512)) < 0)
-        return failure_set(why, FAILURE_INTERNAL, -r, "cannot publish the image");
-    for (size_t i = 0; i < commit->records_count; i++)
-        if ((r = publish_record(commit, commit->records[i])) < 0 ||
-            (r = take_names(commit, commit->records[i])) < 0)
-            return failure_set(why, FAILURE_INTERNAL, -r, "cannot publish the image");
     return 0;
 }

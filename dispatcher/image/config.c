@@ -61,6 +61,30 @@ static int parse_diff_ids(const cJSON *json, ImageConfig *ret, Failure *why)
     return 0;
 }
 
+/* The layers' chain ids are what the diff ids say. */
+static int chain_layers(ImageConfig *config, Failure *why)
+{
+    Podmon__ImageRecord *record = config->record;
+    Digest chain = {0};
+
+    record->layers = calloc(config->diff_ids_count + 1, sizeof(*record->layers));
+    if (!record->layers)
+        return failure_set(why, FAILURE_INTERNAL, ENOMEM, "cannot read a configuration");
+    for (size_t i = 0; i < config->diff_ids_count; i++) {
+        char text[DIGEST_TEXT_SIZE];
+        int r = digest_chain(i > 0 ? &chain : NULL, &config->diff_ids[i], &chain);
+
+        if (r < 0)
+            return failure_set(why, FAILURE_INTERNAL, -r, "cannot hash");
+        digest_print(&chain, text);
+        record->layers[i] = strdup(text);
+        if (!record->layers[i])
+            return failure_set(why, FAILURE_INTERNAL, ENOMEM, "cannot read a configuration");
+        record->n_layers = i + 1;
+    }
+    return 0;
+}
+
 static int parse_members(const cJSON *json, ImageConfig *ret, Failure *why)
 {
     Podmon__ImageRecord *record = ret->record;
@@ -70,6 +94,7 @@ static int parse_members(const cJSON *json, ImageConfig *ret, Failure *why)
     if (!cJSON_IsObject(json))
         return failure_say(why, FAILURE_INVALID_ARGUMENT, "no object");
     if ((r = check_platform(json, why)) < 0 || (r = parse_diff_ids(json, ret, why)) < 0 ||
+        (r = chain_layers(ret, why)) < 0 ||
         (r = json_get_object(json, "config", &config, why)) < 0 ||
         (r = json_copy_strings(config, "Env", &record->n_env, &record->env, why)) < 0 ||
         (r = json_copy_strings(config, "Entrypoint", &record->n_entrypoint, &record->entrypoint,

@@ -13,7 +13,7 @@ enum {
 
 typedef struct ImageConfig {
     Podmon__ImageRecord *record; /* env, entrypoint, command, working_dir, user, stop_signal,
-                                    volumes, labels; the rest as initialised */
+                                    volumes, labels, layers; the rest as initialised */
     Digest *diff_ids;            /* lowest first, sha256 all */
     size_t diff_ids_count;
 } ImageConfig;

@@ -35,6 +35,7 @@ struct Tree {
     DirectoryTimes **directories_end;
     char parent_path[PATH_MAX]; /* the directory that parent_fd is, while it is ≥ 0 */
     int parent_fd;
+    bool root_is_given; /* the archive has an entry for it */
 };
 
 int tree_new(int root_fd, const TreeHelper *helper, Tree **ret)
@@ -49,7 +50,7 @@ int tree_new(int root_fd, const TreeHelper *helper, Tree **ret)
     if (helper)
         tree->helper = *helper;
     *ret = tree;
-    return tree->helper.adopt ? tree->helper.adopt(tree->helper.context, root_fd, "") : 0;
+    return 0;
 }
 
 Tree *tree_free(Tree *tree)
@@ -402,6 +403,7 @@ int tree_add(Tree *tree, const TreeEntry *entry, int *ret_fd, Failure *why)
     if (!path[0]) {
         if (!S_ISDIR(entry->mode))
             return refuse(entry, why, "the layer's root must be a directory");
+        tree->root_is_given = true;
         r = set_metadata(entry, tree->root_fd, why);
         return r < 0 ? r : remember_times(tree, entry, path);
     }
@@ -446,7 +448,13 @@ int tree_finish_file(const TreeEntry *entry, int fd, Failure *why)
 
 int tree_finish(Tree *tree, Failure *why)
 {
+    int r = 0;
+
     forget_parent(tree);
+    if (!tree->root_is_given && tree->helper.adopt)
+        r = tree->helper.adopt(tree->helper.context, tree->root_fd, "");
+    if (r < 0)
+        return failure_set(why, FAILURE_INTERNAL, -r, "cannot set the mode of the layer's root");
     /* A path whose directory has been replaced since is passed over. */
     for (DirectoryTimes *at = tree->directories; at; at = at->next) {
         AUTO_CLOSE int fd =

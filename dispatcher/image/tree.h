@@ -53,7 +53,8 @@ Tree *tree_free(Tree *tree);
 int tree_add(Tree *tree, const TreeEntry *entry, int *ret_fd, Failure *why);
 int tree_finish_file(const TreeEntry *entry, int fd, Failure *why);
 
-/* Sets the directories' times, which every entry made in them has changed. */
+/* Sets the directories' times, which every entry made in them has changed, and the root as the
+ * layers below have it unless the archive said how it is to be. */
 int tree_finish(Tree *tree, Failure *why);
 
 static inline void tree_cleanup(Tree **tree)

@@ -19,9 +19,11 @@
 #include "shared/channel.h"
 #include "shared/cleanup.h"
 #include "shared/clock.h"
+#include "shared/fd.h"
 #include "shared/path.h"
 
-enum { HELPER_TIMEOUT_MS = 60 * 1000 };
+/* The layers below, of which the child may have to know, can take as long as this one. */
+enum { HELPER_TIMEOUT_MS = 60 * 60 * 1000 };
 
 typedef enum MessageKind {
     MESSAGE_OPAQUE, /* child: with a directory's descriptor */
@@ -48,6 +50,9 @@ struct Unpack {
     dev_t device;
     int *lower_fds;
     size_t lower_fds_count;
+    bool lower_is_whole;
+    int waiting_fd;              /* a directory to be adopted then, or −1; the child waits */
+    char waiting_path[PATH_MAX]; /* of it */
 };
 
 /* ---- the child ---- */
@@ -143,7 +148,8 @@ static int start(Unpack *unpack, const UnpackPlan *plan, Failure *why)
     pid_t parent = getpid();
     int pair[2];
 
-    unpack->channel_fd = -1;
+    unpack->channel_fd = unpack->waiting_fd = -1;
+    unpack->lower_is_whole = plan->lower_is_whole || plan->lower_fds_count == 0;
     unpack->lower_fds = calloc(plan->lower_fds_count + 1, sizeof(*unpack->lower_fds));
     if (!unpack->lower_fds)
         return failure_set(why, FAILURE_INTERNAL, ENOMEM, "cannot start the unpacker");
@@ -202,6 +208,7 @@ Unpack *unpack_free(Unpack *unpack)
         (void)reap(unpack, true);
         if (unpack->channel_fd >= 0)
             (void)close(unpack->channel_fd);
+        fd_close(&unpack->waiting_fd);
         free(unpack->lower_fds);
         free(unpack);
     }
@@ -233,7 +240,28 @@ static int adopt(const Unpack *unpack, int dir_fd, const char *path)
     return 0;
 }
 
-static int help(const Unpack *unpack, const Message *message, const ChannelMessage *envelope)
+static int answer(const Unpack *unpack, int result, Failure *why)
+{
+    Message message = {.kind = MESSAGE_ANSWER, .result = result};
+    int r = channel_send(unpack->channel_fd, &message, sizeof(message), NULL, 0);
+
+    return r < 0 ? failure_set(why, FAILURE_INTERNAL, -r, "cannot answer the unpacker") : 0;
+}
+
+int unpack_lower_is_whole(Unpack *unpack, Failure *why)
+{
+    int r;
+
+    unpack->lower_is_whole = true;
+    if (unpack->waiting_fd < 0)
+        return 0;
+    r = adopt(unpack, unpack->waiting_fd, unpack->waiting_path);
+    fd_close(&unpack->waiting_fd);
+    return answer(unpack, r, why);
+}
+
+/* The result for the answer; > 0: it has to wait. */
+static int help(Unpack *unpack, const Message *message, ChannelMessage *envelope)
 {
     struct stat status;
     int dir_fd = envelope->fds_count == 1 ? envelope->fds[0] : -1;
@@ -245,7 +273,13 @@ static int help(const Unpack *unpack, const Message *message, const ChannelMessa
         return fsetxattr(dir_fd, "trusted.overlay.opaque", "y", 1, 0) < 0 ? -errno : 0;
     if (strnlen(message->path, sizeof(message->path)) == sizeof(message->path))
         return -EBADMSG;
-    return adopt(unpack, dir_fd, message->path);
+    if (unpack->lower_is_whole)
+        return adopt(unpack, dir_fd, message->path);
+    if (unpack->waiting_fd >= 0)
+        return -EBADMSG;
+    unpack->waiting_fd = take_fd(&envelope->fds[0]);
+    memcpy(unpack->waiting_path, message->path, sizeof(unpack->waiting_path));
+    return 1;
 }
 
 static int finish(Unpack *unpack, Message *message, Digest *ret_diff_id, Failure *why)
@@ -265,7 +299,7 @@ static int finish(Unpack *unpack, Message *message, Digest *ret_diff_id, Failure
 int unpack_step(Unpack *unpack, Digest *ret_diff_id, Failure *why)
 {
     CLEANUP(channel_message_done) ChannelMessage envelope = {0};
-    Message message, answer = {.kind = MESSAGE_ANSWER};
+    Message message;
     int r = receive(unpack->channel_fd, &envelope, &message);
 
     if (r == -EAGAIN)
@@ -280,12 +314,11 @@ int unpack_step(Unpack *unpack, Digest *ret_diff_id, Failure *why)
     }
     if (message.kind == MESSAGE_DONE)
         return finish(unpack, &message, ret_diff_id, why);
-    answer.result = help(unpack, &message, &envelope);
-    r = channel_send(unpack->channel_fd, &answer, sizeof(answer), NULL, 0);
-    return r < 0 ? failure_set(why, FAILURE_INTERNAL, -r, "cannot answer the unpacker") : 0;
+    r = help(unpack, &message, &envelope);
+    return r > 0 ? 0 : answer(unpack, r, why);
 }
 
-static int wait_for(Unpack *unpack, int timeout_ms, Digest *ret_diff_id, Failure *why)
+int unpack_wait(Unpack *unpack, int timeout_ms, Digest *ret_diff_id, Failure *why)
 {
     uint64_t end = clock_monotonic() + (uint64_t)timeout_ms * CLOCK_MILLISECOND;
     int r = 0;
@@ -311,7 +344,7 @@ int unpack_run(const UnpackPlan *plan, int timeout_ms, Digest *ret_diff_id, Fail
 
     if (r < 0 || !unpack)
         return r;
-    r = wait_for(unpack, timeout_ms, ret_diff_id, why);
+    r = unpack_wait(unpack, timeout_ms, ret_diff_id, why);
     unpack_free(unpack);
     return r;
 }
