@@ -541,12 +541,15 @@ def stopping_finishes_calls(server):
     """Answers that are due come; streams without an end are told; the process ends with status 0."""
     process, path = start(server)
     try:
-        with channel_to(path, **{"grpc.enable_retries": 0}) as channel:
+        with channel_to(path, **{"grpc.enable_retries": 0}) as channel, Connection(path) as idle:
+            equal(idle.call(edge_path("Echo"), message(b"")).status, OK)
             due = channel.unary_unary(edge_path("Sleep")).future(b"500")
             endless = channel.unary_stream(edge_path("Tick"))(b"50")
             next(endless)
             wait_for("both are open", lambda: stats(path)[0] == 2)
             process.send_signal(signal.SIGTERM)
+            idle.read_until(lambda: idle.goaway)
+            equal(idle.goaway[1], 0, "the reason to go")
             equal(due.result(timeout=10), b"slept")
             equal(status_of(lambda: list(endless)), (UNAVAILABLE, "the server is stopping"))
             begin = time.monotonic()
