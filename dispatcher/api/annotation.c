@@ -58,7 +58,7 @@ static int read_sysctl(const char *annotation, char *item, Arena *arena, Sysctl 
 int annotation_read_sysctls(Annotation *const *annotations, size_t count, Arena *arena,
                             Sysctl ***ret, size_t *ret_count, Failure *why)
 {
-    enum { NAMES = sizeof(sysctl_names) / sizeof(*sysctl_names) };
+    enum { NAMES = sizeof(sysctl_names) / sizeof(sysctl_names[0]) };
     const char *values[NAMES];
     Sysctl **sysctls = NULL;
     size_t total = 0, used = 0;
@@ -68,7 +68,7 @@ int annotation_read_sysctls(Annotation *const *annotations, size_t count, Arena 
         total += count_items(values[i]);
     }
     if (total > 0)
-        sysctls = arena_alloc_array(arena, total, sizeof(*sysctls));
+        sysctls = arena_alloc_array(arena, total, sizeof(sysctls[0]));
     for (size_t i = 0; i < NAMES; i++) {
         char *rest = arena_copy(arena, values[i]), *item;
 

@@ -20,7 +20,7 @@ int seed_find_method(const char *service, const char *name,
         &runtime__image_service__descriptor,
     };
 
-    for (size_t i = 0; i < sizeof(services) / sizeof(*services); i++) {
+    for (size_t i = 0; i < sizeof(services) / sizeof(services[0]); i++) {
         const ProtobufCMethodDescriptor *method;
 
         if (strcmp(services[i]->short_name, service) != 0)
@@ -129,35 +129,6 @@ static int raise_sandbox_config(const SeedContext *context, const ProtobufCMessa
                                    &security->seccomp, why);
 }
 
-/* Kubelets of today name these paths in each request; the seed only says that a privileged
- * container has none. */
-static void complete_paths(Runtime__V1__LinuxContainerSecurityContext *security)
-{
-    static const char *const masked[] = {
-        "/proc/acpi",
-        "/proc/asound",
-        "/proc/kcore",
-        "/proc/keys",
-        "/proc/latency_stats",
-        "/proc/sched_debug",
-        "/proc/scsi",
-        "/proc/timer_list",
-        "/proc/timer_stats",
-        "/sys/firmware",
-        "/sys/devices/virtual/powercap",
-    };
-    static const char *const readonly[] = {
-        "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
-    };
-
-    if (security->privileged)
-        return;
-    security->masked_paths = (char **)masked;
-    security->n_masked_paths = sizeof(masked) / sizeof(*masked);
-    security->readonly_paths = (char **)readonly;
-    security->n_readonly_paths = sizeof(readonly) / sizeof(*readonly);
-}
-
 static int raise_container_security(const SeedContext *context, const ProtobufCMessage *seed,
                                     ProtobufCMessage *v1, Failure *why)
 {
@@ -185,7 +156,6 @@ static int raise_container_config(const SeedContext *context, const ProtobufCMes
         NEW_MESSAGE(context, to->linux->security_context,
                     runtime__v1__linux_container_security_context__init);
     complete_namespaces(context, &to->linux->security_context->namespace_options);
-    complete_paths(to->linux->security_context);
     return 0;
 }
 

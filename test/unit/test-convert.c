@@ -607,18 +607,10 @@ static Runtime__V1__LinuxContainerSecurityContext *raise_container(Arena *arena,
     Runtime__CreateContainerRequest request = RUNTIME__CREATE_CONTAINER_REQUEST__INIT;
     Runtime__ContainerConfig config = RUNTIME__CONTAINER_CONFIG__INIT;
     Runtime__ContainerMetadata metadata = RUNTIME__CONTAINER_METADATA__INIT;
-    Runtime__LinuxContainerConfig linux_config = RUNTIME__LINUX_CONTAINER_CONFIG__INIT;
-    Runtime__LinuxContainerSecurityContext security =
-        RUNTIME__LINUX_CONTAINER_SECURITY_CONTEXT__INIT;
     Runtime__V1__CreateContainerRequest *v1;
 
     metadata.name = (char *)"web";
     config.metadata = &metadata;
-    if (privileged) {
-        config.linux = &linux_config;
-        linux_config.security_context = &security;
-        security.has_privileged = security.privileged = 1;
-    }
     request.config = &config;
     request.sandbox_config = &sandbox->config;
     v1 = (Runtime__V1__CreateContainerRequest *)raise(
@@ -642,7 +634,7 @@ TEST(profiles_come_from_annotations)
     CHECK(pod && pod->linux->security_context->seccomp);
     CHECK_EQ(pod->linux->security_context->seccomp->profile_type,
              RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__RuntimeDefault);
-    security = raise_container(arena, &sandbox, false, &why);
+    security = raise_container(arena, &sandbox, &why);
     CHECK(security && security->seccomp && security->apparmor);
     CHECK_EQ(security->seccomp->profile_type,
              RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__RuntimeDefault);
@@ -653,19 +645,19 @@ TEST(profiles_come_from_annotations)
     /* The container's own wins over the pod's. */
     annotate(&sandbox, "security.alpha.kubernetes.io/seccomp/container/web",
              "localhost/profiles/web.json");
-    security = raise_container(arena, &sandbox, false, &why);
+    security = raise_container(arena, &sandbox, &why);
     CHECK(security && security->seccomp);
     CHECK_EQ(security->seccomp->profile_type,
              RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__Localhost);
     CHECK_STR(security->seccomp->localhost_ref, "/var/lib/kubelet/seccomp/profiles/web.json");
     annotate(&sandbox, "security.alpha.kubernetes.io/seccomp/container/web", "unconfined");
-    security = raise_container(arena, &sandbox, false, &why);
+    security = raise_container(arena, &sandbox, &why);
     CHECK(security && security->seccomp);
     CHECK_EQ(security->seccomp->profile_type,
              RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__Unconfined);
 }
 
-TEST(only_privileged_containers_see_all_of_proc)
+TEST(an_empty_container_has_the_seeds_defaults)
 {
     AUTO_ARENA Arena *arena = arena_new();
     Runtime__V1__LinuxContainerSecurityContext *security;
@@ -673,13 +665,10 @@ TEST(only_privileged_containers_see_all_of_proc)
     Failure why;
 
     sandbox_init(&sandbox);
-    security = raise_container(arena, &sandbox, false, &why);
-    CHECK(security && !security->seccomp && !security->apparmor);
-    CHECK(security->n_masked_paths > 0 && security->n_readonly_paths > 0);
+    security = raise_container(arena, &sandbox, &why);
+    CHECK(security && !security->seccomp && !security->apparmor && !security->run_as_user);
     CHECK_EQ(security->namespace_options->pid, RUNTIME__V1__NAMESPACE_MODE__CONTAINER);
-    security = raise_container(arena, &sandbox, true, &why);
-    CHECK(security && security->privileged);
-    CHECK_EQ(security->n_masked_paths + security->n_readonly_paths, 0);
+    CHECK_EQ(security->namespace_options->network, RUNTIME__V1__NAMESPACE_MODE__POD);
 }
 
 TEST_MAIN
