@@ -68,7 +68,7 @@ int annotation_read_sysctls(Annotation *const *annotations, size_t count, Arena 
         total += count_items(values[i]);
     }
     if (total > 0)
-        sysctls = arena_alloc_array(arena, total, sizeof(sysctls[0]));
+        sysctls = arena_alloc_array(arena, total, sizeof(Sysctl *));
     for (size_t i = 0; i < NAMES; i++) {
         char *rest = arena_copy(arena, values[i]), *item;
 
