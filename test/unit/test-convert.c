@@ -602,7 +602,7 @@ TEST(annotations_that_make_no_sense_are_refused)
 }
 
 static Runtime__V1__LinuxContainerSecurityContext *raise_container(Arena *arena, Sandbox *sandbox,
-                                                                   bool privileged, Failure *why)
+                                                                   Failure *why)
 {
     Runtime__CreateContainerRequest request = RUNTIME__CREATE_CONTAINER_REQUEST__INIT;
     Runtime__ContainerConfig config = RUNTIME__CONTAINER_CONFIG__INIT;
