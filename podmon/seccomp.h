@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The filter of system calls, compiled before the clone and only loaded in stage 2. The default
- * profile is a list of what is refused: calls that reach beyond the container or into rarely
- * tested parts of the kernel, each with its reason beside it in seccomp.c. */
+/* The filter of system calls: a profile compiled before the clone, and only loaded in stage 2. The
+ * default profile is podmon/seccomp_default's, a node's own one podmon/seccomp_json's. */
 #pragma once
 
 #include <stdint.h>
@@ -14,8 +13,8 @@ typedef struct SeccompFilter {
     uint16_t count;
 } SeccompFilter;
 
-/* `capabilities`: what the container really has: a call that a capability guards is not refused to
- * who has it. PROFILE_LOCALHOST is UNIMPLEMENTED. */
+/* `capabilities`: what the container really has; profiles allow a call that a capability guards to
+ * who has it. INVALID_ARGUMENT says what is wrong with a node's own profile. */
 int seccomp_prepare(const Podmon__SecurityPlan *security, uint64_t capabilities, SeccompFilter *ret,
                     Failure *why);
 void seccomp_done(SeccompFilter *filter);

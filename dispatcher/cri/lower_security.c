@@ -4,7 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "dispatcher/cri/capability_names.h"
+#include "shared/capability_names.h"
 #include "dispatcher/cri/check.h"
 #include "dispatcher/cri/lower_part.h"
 #include "shared/path.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "dispatcher/cri/capability_names.h"
+#include "shared/capability_names.h"
 
 #include <errno.h>
 #include <linux/capability.h>
