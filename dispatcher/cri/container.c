@@ -13,6 +13,7 @@
 #include "dispatcher/cri/raise.h"
 #include "dispatcher/image/store.h"
 #include "runtime_v1.pb-c.h"
+#include "shared/cleanup.h"
 #include "shared/clock.h"
 #include "shared/id.h"
 
@@ -87,11 +88,19 @@ void cri_create_container(CriCall *call)
     const Runtime__V1__CreateContainerRequest *request = (const void *)cri_call_request(call);
     Podmon__CreateContainer create = PODMON__CREATE_CONTAINER__INIT;
     Podmon__Request down = PODMON__REQUEST__INIT;
+    /* From before the image is looked up until its layers are mounted. */
+    AUTO_CLOSE int hold_fd = image_store_hold(cri_call_node(call)->images);
     const Pod *pod = NULL;
     Failure why;
+    int r;
 
-    if (lookup_pod(call, request->pod_sandbox_id, &pod, &why) < 0 ||
-        make_spec(call, request, pod, &create.spec, &why) < 0) {
+    if (hold_fd < 0)
+        r = failure_set(&why, FAILURE_UNAVAILABLE, -hold_fd, "the image store is being swept");
+    else
+        r = lookup_pod(call, request->pod_sandbox_id, &pod, &why);
+    if (r >= 0)
+        r = make_spec(call, request, pod, &create.spec, &why);
+    if (r < 0) {
         cri_call_fail(call, &why);
         return;
     }
@@ -100,7 +109,8 @@ void cri_create_container(CriCall *call)
     forward_call(call, pod->record->spec->id, &down,
                  &(Forward){.answer = forward_empty(
                                 call, &runtime__v1__create_container_response__descriptor),
-                            .fill = fill_created});
+                            .fill = fill_created,
+                            .hold_fd = take_fd(&hold_fd)});
 }
 
 /* A container of a pod that is ready, for calls that make no sense elsewhere. */

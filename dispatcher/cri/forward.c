@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "dispatcher/cri/forward.h"
 
+#include <unistd.h>
+
 #include "dispatcher/pods/client.h"
 #include "shared/clock.h"
 
@@ -24,6 +26,13 @@ ProtobufCMessage *forward_empty(CriCall *call, const ProtobufCMessageDescriptor 
     return message;
 }
 
+static void let_go(Flight *flight)
+{
+    if (flight->forward.hold_fd > 0)
+        (void)close(flight->forward.hold_fd);
+    flight->forward.hold_fd = 0;
+}
+
 static void take_answer(void *data, const Podmon__Reply *reply, const Failure *why)
 {
     Flight *flight = data;
@@ -32,6 +41,7 @@ static void take_answer(void *data, const Podmon__Reply *reply, const Failure *w
         !why || (why->code == FAILURE_NOT_FOUND && forward->absent == FORWARD_ABSENT_IS_DONE);
 
     flight->pod_call = NULL;
+    let_go(flight);
     if (!done) {
         cri_call_fail(flight->call, why);
         return;
@@ -50,6 +60,7 @@ static void call_off(void *data)
         return;
     pod_call_cancel(flight->pod_call);
     flight->pod_call = NULL;
+    let_go(flight);
     (void)failure_say(&why, FAILURE_CANCELLED, "the client has gone");
     cri_call_fail(flight->call, &why);
 }

@@ -26,6 +26,7 @@ typedef struct Forward {
     ForwardAbsent absent;
     ForwardGone gone;
     uint64_t more_time; /* nanoseconds that the request itself asks for */
+    int hold_fd;        /* closed when the pod has answered; 0: none */
 } Forward;
 
 /* A response with nothing in it, in the call's arena. */

@@ -11,6 +11,7 @@
 #include "dispatcher/image/store.h"
 #include "dispatcher/pods/index.h"
 #include "runtime_v1.pb-c.h"
+#include "shared/cleanup.h"
 #include "shared/clock.h"
 
 /* 0, −ENOENT with NOT_FOUND, or INVALID_ARGUMENT. */
@@ -157,12 +158,13 @@ void cri_remove_image(CriCall *call)
     const Runtime__V1__RemoveImageRequest *request = (const void *)cri_call_request(call);
     const Podmon__ImageRecord *image = NULL;
     const Node *node = cri_call_node(call);
+    AUTO_CLOSE int sweep_fd = image_store_hold_sweep(node->images);
     Failure why;
     int r;
 
     r = find_image(call, request->image, &image, &why);
     if (r >= 0)
-        r = image_store_remove(node->images, image->id, collect_layers(call), &why);
+        r = image_store_remove(node->images, image->id, sweep_fd, collect_layers(call), &why);
     if (r < 0 && why.code != FAILURE_NOT_FOUND)
         cri_call_fail(call, &why);
     else
@@ -178,7 +180,7 @@ void cri_image_fs_info(CriCall *call)
     Runtime__V1__UInt64Value bytes = RUNTIME__V1__UINT64_VALUE__INIT;
     Runtime__V1__UInt64Value inodes = RUNTIME__V1__UINT64_VALUE__INIT;
     Runtime__V1__FilesystemUsage *all[] = {&usage};
-    const ImageStore *store = cri_call_node(call)->images;
+    ImageStore *store = cri_call_node(call)->images;
     Failure why;
     int r;
 

@@ -15,9 +15,13 @@
 #include "dispatcher/image/manifest.h"
 #include "dispatcher/image/names.h"
 #include "shared/cleanup.h"
+#include "shared/fd.h"
 #include "shared/file.h"
 #include "shared/id.h"
 #include "shared/record.h"
+#include "shared/text.h"
+
+enum { SWEEP_WAIT_MS = 10 * 1000 };
 
 /* Names ("sha256:…" of blobs, bare digits of layers) that stay: a tree of tsearch(3). */
 typedef struct Kept {
@@ -137,8 +141,8 @@ static int keep_names(int dir_fd, const char *prefix, void **set)
     return r;
 }
 
-/* What a living maker counts on stays; a dead one's directory goes. */
-static int sweep_staging(const ImagePlace *place, Kept *kept, size_t *ret_count)
+/* What a living maker counts on stays; a dead one's directory is added to `gone`. */
+static int sort_staging(const ImagePlace *place, Kept *kept, char ***gone)
 {
     CLEANUP(image_names_cleanup) char **names = NULL;
     int r = image_names_list(place->staging_fd, &names);
@@ -153,13 +157,13 @@ static int sweep_staging(const ImagePlace *place, Kept *kept, size_t *ret_count)
             r = keep_names(layers_fd, "", &kept->layers);
             continue;
         }
-        r = file_delete_tree_at(place->staging_fd, names[i]);
-        *ret_count += r == 0;
+        r = text_list_add(gone, names[i]);
     }
     return r;
 }
 
-static int sweep_layers(const ImagePlace *place, const Kept *kept, size_t *ret_count)
+/* Only moves them out of the way, which takes no time. */
+static int sweep_layers(const ImagePlace *place, const Kept *kept, char ***gone, size_t *ret_count)
 {
     CLEANUP(image_names_cleanup) char **names = NULL;
     int r = image_names_list(place->layers_fd, &names);
@@ -173,7 +177,11 @@ static int sweep_layers(const ImagePlace *place, const Kept *kept, size_t *ret_c
         fd = openat(place->layers_fd, names[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd >= 0 && unlinkat(fd, PLACE_SIZE, 0) < 0 && errno != ENOENT)
             return -errno;
-        r = file_delete_tree_at(place->layers_fd, names[i]);
+        /* Where there is no room to move it, it is deleted in its place. */
+        if (renameat(place->layers_fd, names[i], place->staging_fd, names[i]) == 0)
+            r = text_list_add(gone, names[i]);
+        else
+            r = file_delete_tree_at(place->layers_fd, names[i]);
         *ret_count += r == 0;
     }
     return r;
@@ -203,19 +211,17 @@ static int sweep_blobs(const ImagePlace *place, DigestAlgorithm algorithm, const
     return r;
 }
 
-int image_garbage_collect(const ImagePlace *place, char *const *layers_in_use, unsigned int wait_ms,
-                          GarbageCount *ret, Failure *why)
+/* What happens under the store's lock; the names below staging/ in `gone` are nobody's then. */
+static int collect(const ImagePlace *place, char *const *layers_in_use, unsigned int wait_ms,
+                   char ***gone, GarbageCount *count, Failure *why)
 {
     AUTO_CLOSE int write_fd = image_place_lock(place, PLACE_LOCK_WRITE, wait_ms);
-    AUTO_CLOSE int sweep_fd =
-        write_fd < 0 ? write_fd : image_place_lock(place, PLACE_LOCK_SWEEP, wait_ms);
     CLEANUP(image_names_cleanup) char **files = NULL;
     CLEANUP(kept_done) Kept kept = {0};
-    GarbageCount count = {0};
     int r;
 
-    if (sweep_fd < 0)
-        return failure_set(why, FAILURE_UNAVAILABLE, -sweep_fd, "the image store is in use");
+    if (write_fd < 0)
+        return failure_set(why, FAILURE_UNAVAILABLE, -write_fd, "the image store is in use");
     r = image_names_list(place->records_fd, &files);
     for (size_t i = 0; r == 0 && files && files[i]; i++) {
         r = keep_image(place, files[i], &kept, why);
@@ -223,11 +229,54 @@ int image_garbage_collect(const ImagePlace *place, char *const *layers_in_use, u
             return r;
     }
     if (r < 0 || (r = keep_used(layers_in_use, &kept)) < 0 ||
-        (r = sweep_staging(place, &kept, &count.staging)) < 0 ||
-        (r = sweep_layers(place, &kept, &count.layers)) < 0 ||
-        (r = sweep_blobs(place, DIGEST_SHA256, &kept, &count.blobs)) < 0 ||
-        (r = sweep_blobs(place, DIGEST_SHA512, &kept, &count.blobs)) < 0)
+        (r = sort_staging(place, &kept, gone)) < 0)
         return failure_set(why, FAILURE_INTERNAL, -r, "cannot collect garbage");
+    count->staging = text_list_count(*gone);
+    if ((r = sweep_layers(place, &kept, gone, &count->layers)) < 0 ||
+        (r = sweep_blobs(place, DIGEST_SHA256, &kept, &count->blobs)) < 0 ||
+        (r = sweep_blobs(place, DIGEST_SHA512, &kept, &count->blobs)) < 0)
+        return failure_set(why, FAILURE_INTERNAL, -r, "cannot collect garbage");
+    return 0;
+}
+
+static int delete_all(const ImagePlace *place, char *const *gone, Failure *why)
+{
+    int result = 0;
+
+    for (; gone && *gone; gone++) {
+        int r = file_delete_tree_at(place->staging_fd, *gone);
+
+        if (r < 0 && result == 0)
+            result = failure_set(why, FAILURE_INTERNAL, -r, "cannot delete %s/staging/%s",
+                                 place->path, *gone);
+    }
+    return result;
+}
+
+int image_garbage_collect(const ImagePlace *place, int *sweep_fd, char *const *layers_in_use,
+                          unsigned int wait_ms, GarbageCount *ret, Failure *why)
+{
+    CLEANUP(text_list_cleanup) char **gone = NULL;
+    GarbageCount count = {0};
+    int r = collect(place, layers_in_use, wait_ms, &gone, &count, why), deleted;
+
+    fd_close(sweep_fd);
+    deleted = delete_all(place, gone, r < 0 ? NULL : why);
+    if (r < 0 || deleted < 0)
+        return r < 0 ? r : deleted;
     *ret = count;
     return 0;
+}
+
+int image_garbage_sweep(const ImagePlace *place, Failure *why)
+{
+    CLEANUP(text_list_cleanup) char **gone = NULL;
+    CLEANUP(kept_done) Kept kept = {0};
+    AUTO_CLOSE int write_fd = image_place_lock(place, PLACE_LOCK_WRITE, SWEEP_WAIT_MS);
+    int r = write_fd < 0 ? write_fd : sort_staging(place, &kept, &gone);
+
+    if (r < 0)
+        return failure_set(why, FAILURE_UNAVAILABLE, -r, "cannot sweep the image store");
+    fd_close(&write_fd);
+    return delete_all(place, gone, why);
 }

@@ -10,7 +10,12 @@ typedef struct GarbageCount {
 } GarbageCount;
 
 /* `layers_in_use`: paths as in ContainerSpec.layers; the layers they lead to stay (NULL: none).
- * −EBUSY: the store is locked, or containers are being made, and nothing was done. A record that
- * cannot be read (−EBADMSG) stops it, since nobody knows what that image needs. */
-int image_garbage_collect(const ImagePlace *place, char *const *layers_in_use, unsigned int wait_ms,
-                          GarbageCount *ret, Failure *why);
+ * `sweep_fd` is PLACE_LOCK_SWEEP, held since before those were looked up, so that no container was
+ * being made meanwhile; it is closed as soon as nobody can be harmed any more, before the deleting.
+ * −EBUSY: the store is locked, and nothing was done. A record that cannot be read (−EBADMSG) stops
+ * it, since nobody knows what that image needs. */
+int image_garbage_collect(const ImagePlace *place, int *sweep_fd, char *const *layers_in_use,
+                          unsigned int wait_ms, GarbageCount *ret, Failure *why);
+
+/* Deletes what makers have left in staging/ that are dead; the rest is as it was. */
+int image_garbage_sweep(const ImagePlace *place, Failure *why);

@@ -89,7 +89,7 @@ static int start_unpacker(const LayerPlan *plan, LayerJob *job, Failure *why)
         .archive_fd = plan->archive_fd,
         .lower_fds = job->lower_fds,
         .lower_fds_count = job->lower_fds_count,
-        .lower_is_whole = plan->lower_is_whole,
+        .lower_is_unfinished = !plan->lower_is_whole,
         .limits = {.bytes = UNPACK_BYTES_MAX, .entries = LAYER_ENTRIES_MAX},
     };
     struct statvfs space;

@@ -21,21 +21,30 @@
 #include "shared/file.h"
 #include "shared/id.h"
 #include "shared/record.h"
+#include "shared/text.h"
 
 enum {
     LOCK_WAIT_MS = 2000, /* publishing holds it for some milliseconds */
-    SWEEP_WAIT_MS = 60 * 1000,
+    SWEEP_WAIT_MS = 2 * 1000,
     PREFIX_MIN = 12, /* digits of an id that may stand for it */
 };
 
 /* File times go by the kernel's tick: a change in the same tick as the last look does not show. */
 #define TICK (20 * CLOCK_MILLISECOND)
 
+/* What the store occupied when its directories had these times (layers/, blobs/sha256, sha512). */
+typedef struct StoreUsage {
+    struct timespec changed[3];
+    uint64_t bytes, inodes;
+} StoreUsage;
+
 struct ImageStore {
     ImagePlace place;
     struct timespec changed; /* mtime of records/ when it was read; 0: to be read again */
     Podmon__ImageRecord **records;
     size_t count;
+    char **damaged; /* ids of records that cannot be read, NULL-terminated or NULL */
+    StoreUsage usage;
 };
 
 int image_store_open(const char *root_dir, ImageStore **ret, Failure *why)
@@ -60,7 +69,9 @@ static void forget_records(ImageStore *store)
     for (size_t i = 0; i < store->count; i++)
         podmon__image_record__free_unpacked(store->records[i], NULL);
     free(store->records);
+    text_list_free(store->damaged);
     store->records = NULL;
+    store->damaged = NULL;
     store->count = 0;
 }
 
@@ -98,32 +109,50 @@ static void read_records(ImageStore *store)
     store->records = calloc(room + 1, sizeof(Podmon__ImageRecord *));
     for (size_t i = 0; store->records && i < room; i++) {
         ProtobufCMessage *message;
+        int r;
 
-        if (!id_is_valid(files[i]) ||
-            record_read_at(store->place.records_fd, files[i], &podmon__image_record__descriptor,
-                           NULL, &message) < 0)
+        if (!id_is_valid(files[i]))
             continue;
-        store->records[store->count++] = (Podmon__ImageRecord *)message;
+        r = record_read_at(store->place.records_fd, files[i], &podmon__image_record__descriptor,
+                           NULL, &message);
+        if (r == 0)
+            store->records[store->count++] = (Podmon__ImageRecord *)message;
+        else if (r == -EBADMSG)
+            (void)text_list_add(&store->damaged, files[i]);
     }
     if (store->records && store->count > 1)
         qsort(store->records, store->count, sizeof(Podmon__ImageRecord *), compare_age);
 }
 
+/* The time to remember for a directory that was read now: a change in this tick still would not
+ * show, so 0, which no directory has. */
+static struct timespec settled(struct timespec changed)
+{
+    int64_t age =
+        clock_real() - ((int64_t)changed.tv_sec * (int64_t)CLOCK_SECOND + changed.tv_nsec);
+
+    return age > (int64_t)TICK ? changed : (struct timespec){0};
+}
+
+static bool is_same_time(struct timespec a, struct timespec b)
+{
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
 void image_store_sync(ImageStore *store)
 {
     struct stat status;
-    int64_t age;
 
-    if (fstat(store->place.records_fd, &status) < 0)
+    if (fstat(store->place.records_fd, &status) < 0 || is_same_time(store->changed, status.st_mtim))
         return;
-    if (store->changed.tv_sec == status.st_mtim.tv_sec &&
-        store->changed.tv_nsec == status.st_mtim.tv_nsec)
-        return;
-    age = clock_real() -
-          ((int64_t)status.st_mtim.tv_sec * (int64_t)CLOCK_SECOND + status.st_mtim.tv_nsec);
-    store->changed = age > (int64_t)TICK ? status.st_mtim : (struct timespec){0};
+    store->changed = settled(status.st_mtim);
     forget_records(store);
     read_records(store);
+}
+
+char *const *image_store_damaged(const ImageStore *store)
+{
+    return store->damaged;
 }
 
 size_t image_store_count(const ImageStore *store)
@@ -240,44 +269,49 @@ int image_store_hold(const ImageStore *store)
     return image_place_lock(&store->place, PLACE_LOCK_USE, 0);
 }
 
-/* Closes all but the place's descriptors: clients of the caller must not wait for this process. */
-static int keep_only(ImagePlace *place)
+int image_store_hold_sweep(const ImageStore *store)
 {
-    int *const fds[] = {&place->root_fd, &place->records_fd, &place->blobs_fd, &place->layers_fd,
-                        &place->staging_fd};
-    enum { FIRST = STDERR_FILENO + 1, COUNT = sizeof(fds) / sizeof(fds[0]) };
+    return image_place_lock(&store->place, PLACE_LOCK_SWEEP, 0);
+}
 
-    for (int i = 0; i < COUNT; i++) {
-        *fds[i] = fcntl(*fds[i], F_DUPFD_CLOEXEC, FIRST + COUNT);
+/* Closes all but these descriptors: clients of the caller must not wait for this process. */
+static int keep_only(int *const *fds, int count)
+{
+    enum { FIRST = STDERR_FILENO + 1 };
+
+    for (int i = 0; i < count; i++) {
+        *fds[i] = fcntl(*fds[i], F_DUPFD_CLOEXEC, FIRST + count);
         if (*fds[i] < 0)
             return -errno;
     }
-    for (int i = 0; i < COUNT; i++) {
+    for (int i = 0; i < count; i++) {
         *fds[i] = dup3(*fds[i], FIRST + i, O_CLOEXEC);
         if (*fds[i] < 0)
             return -errno;
     }
-    return close_range(FIRST + COUNT, ~0U, 0) < 0 ? -errno : 0;
+    return close_range((unsigned int)(FIRST + count), ~0U, 0) < 0 ? -errno : 0;
 }
 
-static void sweep(const ImageStore *store, char *const *layers_in_use)
+static void sweep(const ImageStore *store, int sweep_fd, char *const *layers_in_use)
 {
     ImagePlace place = store->place;
+    int *const fds[] = {&place.root_fd,   &place.records_fd, &place.blobs_fd,
+                        &place.layers_fd, &place.staging_fd, &sweep_fd};
     GarbageCount count;
 
-    if (keep_only(&place) == 0)
-        (void)image_garbage_collect(&place, layers_in_use, SWEEP_WAIT_MS, &count, NULL);
+    if (keep_only(fds, sizeof(fds) / sizeof(fds[0])) == 0)
+        (void)image_garbage_collect(&place, &sweep_fd, layers_in_use, SWEEP_WAIT_MS, &count, NULL);
 }
 
 /* In a process whose parent is gone, so that nobody has to wait for it or for the disk. Killed half
  * way it leaves garbage for the next. */
-static void sweep_in_background(const ImageStore *store, char *const *layers_in_use)
+static void sweep_in_background(const ImageStore *store, int sweep_fd, char *const *layers_in_use)
 {
     pid_t child = fork();
 
     if (child == 0) {
         if (fork() == 0)
-            sweep(store, layers_in_use);
+            sweep(store, sweep_fd, layers_in_use);
         _exit(0);
     }
     if (child > 0)
@@ -285,8 +319,8 @@ static void sweep_in_background(const ImageStore *store, char *const *layers_in_
             continue;
 }
 
-int image_store_remove(ImageStore *store, const char *image_id, char *const *layers_in_use,
-                       Failure *why)
+int image_store_remove(ImageStore *store, const char *image_id, int sweep_fd,
+                       char *const *layers_in_use, Failure *why)
 {
     AUTO_CLOSE int lock_fd = -1;
     char hex[DIGEST_HEX_SIZE];
@@ -305,7 +339,8 @@ int image_store_remove(ImageStore *store, const char *image_id, char *const *lay
     }
     store->changed = (struct timespec){0};
     (void)close(take_fd(&lock_fd));
-    sweep_in_background(store, layers_in_use);
+    if (sweep_fd >= 0)
+        sweep_in_background(store, sweep_fd, layers_in_use);
     return 0;
 }
 
@@ -326,13 +361,11 @@ static void add_layers(const ImageStore *store, uint64_t *bytes, uint64_t *inode
     }
 }
 
-static void add_blobs(const ImageStore *store, DigestAlgorithm algorithm, uint64_t *bytes,
-                      uint64_t *inodes)
+static void add_blobs(int dir_fd, uint64_t *bytes, uint64_t *inodes)
 {
-    AUTO_CLOSE int dir_fd = image_place_open_blobs(store->place.blobs_fd, algorithm);
     CLEANUP(image_names_cleanup) char **names = NULL;
 
-    if (dir_fd < 0 || image_names_list(dir_fd, &names) < 0)
+    if (image_names_list(dir_fd, &names) < 0)
         return;
     for (size_t i = 0; names && names[i]; i++) {
         struct stat status;
@@ -344,14 +377,31 @@ static void add_blobs(const ImageStore *store, DigestAlgorithm algorithm, uint64
     }
 }
 
-int image_store_usage(const ImageStore *store, uint64_t *ret_bytes, uint64_t *ret_inodes)
+int image_store_usage(ImageStore *store, uint64_t *ret_bytes, uint64_t *ret_inodes)
 {
-    uint64_t bytes = 0, inodes = 0;
+    AUTO_CLOSE int sha256_fd = image_place_open_blobs(store->place.blobs_fd, DIGEST_SHA256);
+    AUTO_CLOSE int sha512_fd = image_place_open_blobs(store->place.blobs_fd, DIGEST_SHA512);
+    const int fds[] = {store->place.layers_fd, sha256_fd, sha512_fd};
+    StoreUsage now = {0};
+    bool known = true;
 
-    add_layers(store, &bytes, &inodes);
-    add_blobs(store, DIGEST_SHA256, &bytes, &inodes);
-    add_blobs(store, DIGEST_SHA512, &bytes, &inodes);
-    *ret_bytes = bytes;
-    *ret_inodes = inodes;
+    for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
+        struct stat status;
+
+        if (fds[i] < 0)
+            return fds[i];
+        if (fstat(fds[i], &status) < 0)
+            return -errno;
+        known = known && is_same_time(store->usage.changed[i], status.st_mtim);
+        now.changed[i] = settled(status.st_mtim);
+    }
+    if (!known) {
+        add_layers(store, &now.bytes, &now.inodes);
+        add_blobs(sha256_fd, &now.bytes, &now.inodes);
+        add_blobs(sha512_fd, &now.bytes, &now.inodes);
+        store->usage = now;
+    }
+    *ret_bytes = store->usage.bytes;
+    *ret_inodes = store->usage.inodes;
     return 0;
 }

@@ -29,6 +29,10 @@ void image_store_sync(ImageStore *store);
 size_t image_store_count(const ImageStore *store);
 const Podmon__ImageRecord *image_store_get(const ImageStore *store, size_t position);
 
+/* Ids (without "sha256:") whose records cannot be read: no images, but they can be removed.
+ * NULL-terminated, or NULL: none. Valid until the next sync. */
+char *const *image_store_damaged(const ImageStore *store);
+
 /* By tag, digest, image id ("sha256:…" or bare) or a unique prefix of the id of at least 12 digits;
  * names are normalised ("busybox" is "docker.io/library/busybox:latest"). −ENOENT; −EINVAL: not a
  * reference. */
@@ -41,12 +45,19 @@ int image_store_layer_path(const ImageStore *store, const char *chain_id, char *
  * returned descriptor is open, by whatever process. fd or −EBUSY. */
 int image_store_hold(const ImageStore *store);
 
-/* Removes the image with all its names, at once; what nobody needs any more then goes in a process
- * in the background (layers in use by a container stay until a later call: `layers_in_use`, paths
- * as in ContainerSpec.layers, NULL-terminated or NULL). Needs no free space. Absent: 0. */
-int image_store_remove(ImageStore *store, const char *image_id, char *const *layers_in_use,
-                       Failure *why);
+/* The other side: no layers are about to be mounted, and none will be while the returned descriptor
+ * is open. fd or −EBUSY. */
+int image_store_hold_sweep(const ImageStore *store);
 
-/* What the store occupies. Cheap: sums the sizes noted when layers and blobs were stored. */
-int image_store_usage(const ImageStore *store, uint64_t *ret_bytes, uint64_t *ret_inodes);
+/* Removes the image with all its names, at once; what nobody needs any more then goes in a process
+ * in the background. Layers in use by a container stay until a later call: `layers_in_use`, paths
+ * as in ContainerSpec.layers, NULL-terminated or NULL, looked up while `sweep_fd`
+ * (image_store_hold_sweep; borrowed) was held; with −1 nothing but the image goes now. Needs no
+ * free space. Absent: 0. */
+int image_store_remove(ImageStore *store, const char *image_id, int sweep_fd,
+                       char *const *layers_in_use, Failure *why);
+
+/* What the store occupies: the sum of the sizes noted when layers and blobs were stored, reckoned
+ * anew when some came or went. */
+int image_store_usage(ImageStore *store, uint64_t *ret_bytes, uint64_t *ret_inodes);
 const char *image_store_path(const ImageStore *store);

@@ -149,7 +149,7 @@ static int start(Unpack *unpack, const UnpackPlan *plan, Failure *why)
     int pair[2];
 
     unpack->channel_fd = unpack->waiting_fd = -1;
-    unpack->lower_is_whole = plan->lower_is_whole || plan->lower_fds_count == 0;
+    unpack->lower_is_whole = !plan->lower_is_unfinished;
     unpack->lower_fds = calloc(plan->lower_fds_count + 1, sizeof(*unpack->lower_fds));
     if (!unpack->lower_fds)
         return failure_set(why, FAILURE_INTERNAL, ENOMEM, "cannot start the unpacker");

@@ -13,7 +13,7 @@ typedef struct UnpackPlan {
     int archive_fd;       /* read to its end by the child only; borrowed */
     const int *lower_fds; /* trees of the layers below, highest first: borrowed until the end */
     size_t lower_fds_count;
-    bool lower_is_whole; /* false: they are being unpacked too, wait for unpack_lower_is_whole */
+    bool lower_is_unfinished; /* they are being unpacked too: wait for unpack_lower_is_whole */
     LayerLimits limits;
 } UnpackPlan;
 

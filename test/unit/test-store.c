@@ -59,6 +59,22 @@ static bool layer_exists(const Fixture *fixture, const char *chain_id)
     return image_store_layer_path(fixture->store, chain_id, path) == 0 && access(path, F_OK) == 0;
 }
 
+static int remove_image(Fixture *fixture, const char *id, char *const *layers, Failure *why)
+{
+    AUTO_CLOSE int sweep_fd = image_store_hold_sweep(fixture->store);
+
+    return image_store_remove(fixture->store, id, sweep_fd, layers, why);
+}
+
+static int collect_garbage(const ImagePlace *place, char *const *layers, unsigned int wait_ms,
+                           GarbageCount *ret, Failure *why)
+{
+    AUTO_CLOSE int sweep_fd = image_place_lock(place, PLACE_LOCK_SWEEP, wait_ms);
+
+    return sweep_fd < 0 ? sweep_fd
+                        : image_garbage_collect(place, &sweep_fd, layers, wait_ms, ret, why);
+}
+
 /* Removal sweeps in a process of its own. */
 static bool layer_goes(const Fixture *fixture, const char *chain_id)
 {
@@ -106,15 +122,15 @@ TEST(removing_takes_what_nobody_else_needs)
     (void)snprintf(shared_layer, sizeof(shared_layer), "%s", record->layers[0]);
     (void)snprintf(own_layer, sizeof(own_layer), "%s", record->layers[1]);
     (void)snprintf(id, sizeof(id), "%s", record->id);
-    CHECK_EQ(image_store_remove(fixture.store, id, NULL, &why), 0);
+    CHECK_EQ(remove_image(&fixture, id, NULL, &why), 0);
     image_store_sync(fixture.store);
     CHECK_EQ(image_store_count(fixture.store), 1);
     CHECK(layer_goes(&fixture, own_layer));
     CHECK(layer_exists(&fixture, shared_layer));
     CHECK_EQ(image_store_usage(fixture.store, &less, &fewer), 0);
     CHECK(less < bytes && fewer < inodes);
-    CHECK_EQ(image_store_remove(fixture.store, id, NULL, &why), 0);
-    CHECK_EQ(image_store_remove(fixture.store, "busybox", NULL, &why), -EINVAL);
+    CHECK_EQ(remove_image(&fixture, id, NULL, &why), 0);
+    CHECK_EQ(remove_image(&fixture, "busybox", NULL, &why), -EINVAL);
 }
 
 TEST(layers_in_use_stay)
@@ -128,10 +144,10 @@ TEST(layers_in_use_stay)
     CHECK_EQ(image_store_find(fixture.store, "busybox", &record), 0);
     (void)snprintf(layer, sizeof(layer), "%s", record->layers[1]);
     CHECK_EQ(image_store_layer_path(fixture.store, layer, path), 0);
-    CHECK_EQ(image_store_remove(fixture.store, record->id, in_use, NULL), 0);
-    CHECK_EQ(image_garbage_collect(&fixture.place, in_use, 5000, &count, NULL), 0);
+    CHECK_EQ(remove_image(&fixture, record->id, in_use, NULL), 0);
+    CHECK_EQ(collect_garbage(&fixture.place, in_use, 5000, &count, NULL), 0);
     CHECK(layer_exists(&fixture, layer));
-    CHECK_EQ(image_garbage_collect(&fixture.place, NULL, 5000, &count, NULL), 0);
+    CHECK_EQ(collect_garbage(&fixture.place, NULL, 5000, &count, NULL), 0);
     CHECK_EQ(count.layers, 1);
     CHECK(!layer_exists(&fixture, layer));
 }
@@ -144,10 +160,10 @@ TEST(nothing_is_collected_while_the_store_is_held)
     AUTO_CLOSE int other_fd = image_store_hold(fixture.store);
 
     CHECK(hold_fd >= 0 && other_fd >= 0);
-    CHECK_EQ(image_garbage_collect(&fixture.place, NULL, 20, &count, NULL), -EBUSY);
+    CHECK_EQ(collect_garbage(&fixture.place, NULL, 20, &count, NULL), -EBUSY);
     (void)close(take_fd(&hold_fd));
     (void)close(take_fd(&other_fd));
-    CHECK_EQ(image_garbage_collect(&fixture.place, NULL, 20, &count, NULL), 0);
+    CHECK_EQ(collect_garbage(&fixture.place, NULL, 20, &count, NULL), 0);
     CHECK_EQ(count.layers + count.blobs + count.staging, 0);
 }
 
@@ -161,7 +177,7 @@ TEST(the_dead_are_swept_and_the_living_are_not)
     CHECK_EQ(mkdirat(fixture.place.staging_fd, "dead", 0700), 0);
     CHECK_EQ(mkdirat(fixture.place.layers_fd, "half", 0700), 0);
     CHECK_EQ(mkdirat(fixture.place.layers_fd, "half/tree", 0700), 0);
-    CHECK_EQ(image_garbage_collect(&fixture.place, NULL, 1000, &count, NULL), 0);
+    CHECK_EQ(collect_garbage(&fixture.place, NULL, 1000, &count, NULL), 0);
     CHECK_EQ(count.staging, 1);
     CHECK_EQ(count.layers, 1);
     CHECK_EQ(faccessat(image_commit_dir_fd(commit), "layers", F_OK, 0), 0);
@@ -180,7 +196,7 @@ TEST(a_damaged_record_is_no_image_and_stops_the_sweep)
     CHECK_EQ(file_write_at(fixture.place.records_fd, name, "torn", 4, 0600, FILE_SYNC_NO), 0);
     image_store_sync(fixture.store);
     CHECK_EQ(image_store_count(fixture.store), 2);
-    CHECK_EQ(image_garbage_collect(&fixture.place, NULL, 1000, &count, &why), -EBADMSG);
+    CHECK_EQ(collect_garbage(&fixture.place, NULL, 1000, &count, &why), -EBADMSG);
     CHECK(strstr(why.text, name));
 }
 
