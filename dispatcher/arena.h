@@ -13,9 +13,10 @@ Arena *arena_new(void);
 Arena *arena_free(Arena *arena); /* returns NULL; accepts NULL */
 
 /* Zeroed, aligned for any object. */
-void *arena_alloc(Arena *arena, size_t size);
-void *arena_alloc_array(Arena *arena, size_t count, size_t size); /* overflow ends the process */
-char *arena_copy(Arena *arena, const char *string);               /* NULL stays NULL */
+void *arena_alloc(Arena *arena, size_t size) __attribute__((returns_nonnull));
+void *arena_alloc_array(Arena *arena, size_t count, size_t size)
+    __attribute__((returns_nonnull));               /* overflow ends the process */
+char *arena_copy(Arena *arena, const char *string); /* NULL stays NULL */
 char *arena_print(Arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* For protobuf-c: what is unpacked with it lives as long as the arena; never freed one by one. */

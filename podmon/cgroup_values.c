@@ -53,9 +53,10 @@ static double logarithm_2(uint64_t number)
 {
     int whole = 63 - __builtin_clzll(number);
     double rest = (double)number / (double)(UINT64_C(1) << whole);
-    double result = whole;
+    double result = whole, bit = 1;
 
-    for (double bit = 0.5; bit > 1e-15; bit /= 2) {
+    for (int digit = 1; digit <= 50; digit++) {
+        bit /= 2;
         rest *= rest;
         if (rest >= 2) {
             rest /= 2;

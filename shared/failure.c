@@ -56,7 +56,7 @@ failure_fill(Failure *why, FailureCode code, int error, const char *format, va_l
     make_safe(why->text);
 }
 
-int failure_set(Failure *why, FailureCode code, int error, const char *format, ...)
+int(failure_set)(Failure *why, FailureCode code, int error, const char *format, ...)
 {
     va_list arguments;
 
@@ -67,7 +67,7 @@ int failure_set(Failure *why, FailureCode code, int error, const char *format, .
     return error > 0 ? -error : -code_to_error(code);
 }
 
-int failure_say(Failure *why, FailureCode code, const char *format, ...)
+int(failure_say)(Failure *why, FailureCode code, const char *format, ...)
 {
     va_list arguments;
 

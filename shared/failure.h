@@ -45,3 +45,14 @@ int failure_say(Failure *why, FailureCode code, const char *format, ...)
 
 /* Puts "what: " in front of the text that is there. */
 void failure_prefix(Failure *why, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* What both promise, said so that the compiler and the analyzers know it at every call. */
+static inline int failure_negative(int r)
+{
+    if (r >= 0)
+        __builtin_unreachable();
+    return r;
+}
+
+#define failure_set(...) failure_negative(failure_set(__VA_ARGS__))
+#define failure_say(...) failure_negative(failure_say(__VA_ARGS__))

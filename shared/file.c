@@ -60,7 +60,7 @@ static int open_regular(int dir_fd, const char *name, struct stat *ret_status)
 
 int file_read_at(int dir_fd, const char *name, size_t limit, char **ret_data, size_t *ret_size)
 {
-    struct stat status;
+    struct stat status = {0};
     AUTO_CLOSE int fd = open_regular(dir_fd, name, &status);
 
     if (fd < 0)
@@ -73,7 +73,7 @@ int file_read_at(int dir_fd, const char *name, size_t limit, char **ret_data, si
 int file_read_virtual_at(int dir_fd, const char *name, size_t limit, char **ret_data,
                          size_t *ret_size)
 {
-    struct stat status;
+    struct stat status = {0};
     AUTO_CLOSE int fd = open_regular(dir_fd, name, &status);
 
     return fd < 0 ? fd : read_to_end(fd, READ_START, limit, ret_data, ret_size);

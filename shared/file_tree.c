@@ -177,6 +177,8 @@ int file_delete_tree_at(int dir_fd, const char *name)
 typedef struct Usage {
     uint64_t bytes;
     uint64_t inodes; /* in parts of USAGE_WHOLE */
+    size_t entries;  /* met so far */
+    size_t limit;
 } Usage;
 
 #define USAGE_WHOLE (UINT64_C(1) << 32)
@@ -221,12 +223,14 @@ static int measure_directory(Levels *levels, Usage *usage)
 {
     Level *level = &levels->level[levels->count - 1];
     Entries entries = {0};
-    const struct dirent64 *entry;
+    const struct dirent64 *entry = NULL;
     int r;
 
     if (lseek(level->fd, level->position, SEEK_SET) < 0)
         return -errno;
     while ((r = entries_next(&entries, level->fd, &entry)) > 0) {
+        if (usage->entries++ == usage->limit)
+            return -E2BIG;
         r = measure_entry(level->fd, entry->d_name, usage);
         if (r > 0) {
             level->position = entry->d_off;
@@ -241,10 +245,11 @@ static int measure_directory(Levels *levels, Usage *usage)
     return r;
 }
 
-int file_measure_tree_at(int dir_fd, const char *name, uint64_t *ret_bytes, uint64_t *ret_inodes)
+int file_measure_small_tree_at(int dir_fd, const char *name, size_t limit, uint64_t *ret_bytes,
+                               uint64_t *ret_inodes)
 {
     CLEANUP(levels_done) Levels levels = {.count = 0};
-    Usage usage = {0};
+    Usage usage = {.limit = limit};
     int r = measure_enter(&levels, dir_fd, name, &usage);
 
     while (r >= 0 && levels.count > 0) {
@@ -257,4 +262,9 @@ int file_measure_tree_at(int dir_fd, const char *name, uint64_t *ret_bytes, uint
     *ret_bytes = usage.bytes;
     *ret_inodes = (usage.inodes + USAGE_WHOLE / 2) / USAGE_WHOLE;
     return 0;
+}
+
+int file_measure_tree_at(int dir_fd, const char *name, uint64_t *ret_bytes, uint64_t *ret_inodes)
+{
+    return file_measure_small_tree_at(dir_fd, name, SIZE_MAX, ret_bytes, ret_inodes);
 }

@@ -129,7 +129,7 @@ static int splice_link(char path[PATH_MAX], size_t start, size_t end, const char
     if (head + length + rest >= PATH_MAX)
         return -ENAMETOOLONG;
     memmove(path + head + length, path + end, rest + 1);
-    memcpy(path + head, target, length);
+    memcpy(path + head, target, length); /* NOLINT: the rest behind it is terminated */
     return 0;
 }
 

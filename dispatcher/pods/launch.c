@@ -196,7 +196,7 @@ static int spawn_podmon(const LaunchPaths *paths, const char *id, int control_fd
 int launch_ensure(const LaunchPaths *paths, const char *pod_id, int *ret_pidfd, Failure *why)
 {
     AUTO_CLOSE int dir_fd = -1, lock_fd = -1, control_fd = -1;
-    pid_t pid;
+    pid_t pid = 0;
     int r;
 
     if (!id_is_valid(pod_id))
