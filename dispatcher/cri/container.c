@@ -11,6 +11,7 @@
 #include "dispatcher/cri/lookup.h"
 #include "dispatcher/cri/map.h"
 #include "dispatcher/cri/raise.h"
+#include "dispatcher/cri/seccomp_file.h"
 #include "dispatcher/image/store.h"
 #include "runtime_v1.pb-c.h"
 #include "shared/cleanup.h"
@@ -74,7 +75,8 @@ static int make_spec(CriCall *call, const Runtime__V1__CreateContainerRequest *r
     if (r < 0)
         return failure_set(why, FAILURE_INTERNAL, -r, "cannot make an id");
     context = context_read(call);
-    return lower_container(&context, request->config, pod->record, image, layers, id, ret, why);
+    r = lower_container(&context, request->config, pod->record, image, layers, id, ret, why);
+    return r < 0 ? r : seccomp_file_read(context.arena, (*ret)->security, why);
 }
 
 /* The reply's id counts: a repeated request gets that of the container there is. */

@@ -247,10 +247,13 @@ static int lower_profiles(const Runtime__V1__LinuxContainerSecurityContext *from
                       PODMON__PROFILE_KIND__PROFILE_UNCONFINED, &security->seccomp, &name, why);
     if (r < 0)
         return r;
-    if (security->seccomp == PODMON__PROFILE_KIND__PROFILE_LOCALHOST && !security->privileged)
-        return failure_say(why, FAILURE_UNIMPLEMENTED,
-                           FIELD ".seccomp: \"%.200s\": profiles of the node are not built yet",
-                           name);
+    if (security->seccomp == PODMON__PROFILE_KIND__PROFILE_LOCALHOST && !security->privileged) {
+        const char *problem = check_absolute_path(name);
+
+        if (problem)
+            return check_refuse(why, name, problem, FIELD ".seccomp.localhost_ref");
+        security->seccomp_profile_path = (char *)(uintptr_t)name;
+    }
     r = lower_profile(from->apparmor, "apparmor", from->apparmor_profile, "apparmor_profile",
                       PODMON__PROFILE_KIND__PROFILE_DEFAULT, &security->apparmor, &name, why);
     if (r < 0)
@@ -325,6 +328,7 @@ static void make_privileged(Podmon__SecurityPlan *security)
     security->n_masked_paths = 0;
     security->n_read_only_paths = 0;
     security->seccomp = PODMON__PROFILE_KIND__PROFILE_UNCONFINED;
+    security->seccomp_profile_path = (char *)(uintptr_t) "";
     security->apparmor = PODMON__PROFILE_KIND__PROFILE_UNCONFINED;
     security->apparmor_profile = (char *)(uintptr_t) "";
     security->selinux = NULL;
