@@ -46,3 +46,7 @@ int file_delete_tree_at(int dir_fd, const char *name);
  * mounted there is left out, links are not followed. A file with several names counts by the part
  * of them that is here. −ELOOP below 256 levels. */
 int file_measure_tree_at(int dir_fd, const char *name, uint64_t *ret_bytes, uint64_t *ret_inodes);
+
+/* The same for whoever cannot wait: −E2BIG once more than `limit` entries were met. */
+int file_measure_small_tree_at(int dir_fd, const char *name, size_t limit, uint64_t *ret_bytes,
+                               uint64_t *ret_inodes);
