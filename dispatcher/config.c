@@ -187,6 +187,7 @@ static const Setting settings[] = {
     {"container", "shm_size", &kind_number, FIELD(shm_size), 4096, INT64_C(1) << 40, "67108864"},
     {"container", "seccomp_profile_dir", &kind_path, FIELD(seccomp_profile_dir), 0, PATH_MAX - 1,
      "/var/lib/kubelet/seccomp"},
+    {"stats", "period_ms", &kind_number_32, FIELD(stats_period_ms), 1000, 3600000, "10000"},
     {"image", "pinned", &kind_words, FIELD(pinned), 0, 0, ""},
 };
 

@@ -35,6 +35,9 @@ typedef struct Config {
     int64_t shm_size;          /* bytes of a pod's /dev/shm */
     char *seccomp_profile_dir; /* where the seed's localhost/… profiles lie */
 
+    /* [stats] */
+    uint32_t stats_period_ms; /* between two measurements of a pod */
+
     /* [image] */
     char **pinned; /* references that image garbage collection leaves alone */
 } Config;

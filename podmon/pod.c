@@ -9,6 +9,7 @@
 
 #include "podmon/container.h"
 #include "podmon/publish.h"
+#include "podmon/sample.h"
 #include "shared/cleanup.h"
 #include "shared/clock.h"
 #include "shared/fd.h"
@@ -72,6 +73,7 @@ Pod *pod_free(Pod *pod)
         return NULL;
     while (pod->containers)
         container_free(pod->containers);
+    pod->sampler = sampler_free(pod->sampler);
     worker_free(pod->scope_worker);
     worker_free(pod->network_worker);
     event_free(pod->timer);
@@ -114,6 +116,8 @@ int pod_publish(Pod *pod, Failure *why)
 
     pod->record->phase = lifecycle_pod_phase(pod->state);
     r = publish_record(pod->run_fd, pod->record, why);
+    if (r >= 0)
+        sampler_follow(pod);
     if (r < 0 || pod->copy_timer)
         return r;
     if (event_add_timer(pod->loop, clock_monotonic() + CLOCK_SECOND, copy_due, pod,
@@ -189,7 +193,8 @@ static bool child_is_ours(void *data, pid_t pid)
 void pod_reap_orphans(Pod *pod)
 {
     /* Workers and execs wait for their own; what is left then is reaped when they are through. */
-    if (pod->scope_worker || pod->network_worker || pod->exec_running > 0)
+    if (pod->scope_worker || pod->network_worker || pod->exec_running > 0 ||
+        sampler_has_worker(pod->sampler))
         return;
     process_reap_orphans(child_is_ours, pod);
 }

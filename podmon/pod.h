@@ -16,6 +16,7 @@
 enum { POD_CONTAINERS_MAX = 1000 };
 
 struct Container; /* podmon/container.h */
+struct Sampler;   /* podmon/sample.h */
 
 typedef struct Pod {
     EventLoop *loop;
@@ -42,6 +43,8 @@ typedef struct Pod {
     bool sandbox_made;
     bool network_added; /* or may have been: DEL is due */
     unsigned tries;     /* of removing cgroups */
+
+    struct Sampler *sampler; /* while READY */
 
     Worker *scope_worker;
     Worker *network_worker;

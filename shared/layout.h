@@ -2,7 +2,8 @@
 /* Names of what lies in the two directories of the system, and the lock that says who lives.
  *
  *   RUN/pods/<pod id>/   (tmpfs, 0700)  state control lock netns ipcns utsns shm/
- *                                       resolv.conf hostname hosts, per container a directory
+ *                                       resolv.conf hostname hosts, samples/pod,
+ *                                       per container a directory
  *                                       <container id>/ with stdout stderr stdin (FIFOs)
  *   ROOT/pods/<pod id>/                 state (copy of the record, outlives a reboot),
  *                                       per container <container id>/upper work
@@ -20,6 +21,9 @@
 #define LAYOUT_IPCNS "ipcns"
 #define LAYOUT_UTSNS "utsns"
 #define LAYOUT_SHM "shm"
+/* In a directory of its own, so that who watches the pod's for changes of state is not woken. */
+#define LAYOUT_SAMPLES "samples"
+#define LAYOUT_SAMPLE "pod"
 #define LAYOUT_RESOLV_CONF "resolv.conf"
 #define LAYOUT_HOSTNAME "hostname"
 #define LAYOUT_HOSTS "hosts"

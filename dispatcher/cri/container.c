@@ -4,7 +4,6 @@
 #include <stdbool.h>
 
 #include "dispatcher/cri/context.h"
-#include "dispatcher/cri/filter.h"
 #include "dispatcher/cri/forward.h"
 #include "dispatcher/cri/handlers.h"
 #include "dispatcher/cri/info.h"
@@ -221,29 +220,6 @@ void cri_remove_container(CriCall *call)
     forward_call(
         call, pod->record->spec->id, &down,
         &(Forward){.answer = forward_empty(call, response), .absent = FORWARD_ABSENT_IS_DONE});
-}
-
-void cri_list_containers(CriCall *call)
-{
-    const Runtime__V1__ListContainersRequest *request = (const void *)cri_call_request(call);
-    Runtime__V1__ListContainersResponse response = RUNTIME__V1__LIST_CONTAINERS_RESPONSE__INIT;
-    PodIndex *index = cri_call_node(call)->pods;
-    Arena *arena = cri_call_arena(call);
-    size_t room = 0;
-
-    pod_index_sync(index);
-    for (size_t i = 0; i < pod_index_count(index); i++)
-        room += pod_index_get(index, i)->record->n_containers;
-    response.containers = arena_alloc_array(arena, room, sizeof(Runtime__V1__Container *));
-    for (size_t i = 0; i < pod_index_count(index); i++) {
-        const Podmon__PodRecord *pod = pod_index_get(index, i)->record;
-
-        for (size_t j = 0; j < pod->n_containers; j++)
-            if (filter_container(request->filter, pod, pod->containers[j]))
-                response.containers[response.n_containers++] =
-                    raise_container(arena, pod, pod->containers[j]);
-    }
-    cri_call_reply(call, &response.base);
 }
 
 void cri_container_status(CriCall *call)

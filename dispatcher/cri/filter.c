@@ -50,3 +50,22 @@ bool filter_container(const Runtime__V1__ContainerFilter *filter, const Podmon__
     return labels_match(filter->label_selector, filter->n_label_selector, spec->labels,
                         spec->n_labels);
 }
+
+bool filter_pod_stats(const Runtime__V1__PodSandboxStatsFilter *filter,
+                      const Podmon__PodRecord *pod)
+{
+    return !filter || (text_starts_with(pod->spec->id, filter->id) &&
+                       labels_match(filter->label_selector, filter->n_label_selector,
+                                    pod->spec->labels, pod->spec->n_labels));
+}
+
+bool filter_container_stats(const Runtime__V1__ContainerStatsFilter *filter,
+                            const Podmon__PodRecord *pod, const Podmon__ContainerRecord *container)
+{
+    const Podmon__ContainerSpec *spec = container->spec;
+
+    return !filter || (text_starts_with(spec->id, filter->id) &&
+                       text_starts_with(pod->spec->id, filter->pod_sandbox_id) &&
+                       labels_match(filter->label_selector, filter->n_label_selector, spec->labels,
+                                    spec->n_labels));
+}

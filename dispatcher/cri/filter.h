@@ -12,3 +12,9 @@
 bool filter_pod(const Runtime__V1__PodSandboxFilter *filter, const Podmon__PodRecord *pod);
 bool filter_container(const Runtime__V1__ContainerFilter *filter, const Podmon__PodRecord *pod,
                       const Podmon__ContainerRecord *container);
+
+/* The same for measurements. */
+bool filter_pod_stats(const Runtime__V1__PodSandboxStatsFilter *filter,
+                      const Podmon__PodRecord *pod);
+bool filter_container_stats(const Runtime__V1__ContainerStatsFilter *filter,
+                            const Podmon__PodRecord *pod, const Podmon__ContainerRecord *container);

@@ -16,17 +16,32 @@ void cri_run_pod_sandbox(CriCall *call);
 void cri_stop_pod_sandbox(CriCall *call);
 void cri_remove_pod_sandbox(CriCall *call);
 void cri_pod_sandbox_status(CriCall *call);
-void cri_list_pod_sandbox(CriCall *call);
 
 /* container.c */
 void cri_create_container(CriCall *call);
 void cri_start_container(CriCall *call);
 void cri_stop_container(CriCall *call);
 void cri_remove_container(CriCall *call);
-void cri_list_containers(CriCall *call);
 void cri_container_status(CriCall *call);
 void cri_update_container_resources(CriCall *call);
 void cri_reopen_container_log(CriCall *call);
+
+/* lists.c */
+void cri_list_pod_sandbox(CriCall *call);
+void cri_list_containers(CriCall *call);
+void cri_stream_pod_sandboxes(CriCall *call);
+void cri_stream_containers(CriCall *call);
+
+/* stats.c */
+void cri_container_stats(CriCall *call);
+void cri_list_container_stats(CriCall *call);
+void cri_stream_container_stats(CriCall *call);
+void cri_pod_sandbox_stats(CriCall *call);
+void cri_list_pod_sandbox_stats(CriCall *call);
+void cri_stream_pod_sandbox_stats(CriCall *call);
+void cri_list_metric_descriptors(CriCall *call);
+void cri_list_pod_sandbox_metrics(CriCall *call);
+void cri_stream_pod_sandbox_metrics(CriCall *call);
 
 /* exec.c */
 void cri_exec_sync(CriCall *call);

@@ -138,6 +138,7 @@ int lower_pod(const LowerContext *context, const Runtime__V1__RunPodSandboxReque
                             "runtime_handler");
     spec->shm_size = context->config->shm_size;
     spec->drain_timeout_ms = context->config->drain_timeout_ms;
+    spec->sample_period_ms = context->config->stats_period_ms;
 
     r = lower_labels(arena, config, spec, why);
     if (r < 0)

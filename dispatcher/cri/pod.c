@@ -3,7 +3,6 @@
 
 #include "dispatcher/config.h"
 #include "dispatcher/cri/context.h"
-#include "dispatcher/cri/filter.h"
 #include "dispatcher/cri/forward.h"
 #include "dispatcher/cri/handlers.h"
 #include "dispatcher/cri/info.h"
@@ -156,25 +155,6 @@ void cri_pod_sandbox_status(CriCall *call)
         response.info =
             map_from_pairs(arena, &runtime__v1__pod_sandbox_status_response__info_entry__descriptor,
                            info, response.n_info);
-    }
-    cri_call_reply(call, &response.base);
-}
-
-void cri_list_pod_sandbox(CriCall *call)
-{
-    const Runtime__V1__ListPodSandboxRequest *request = (const void *)cri_call_request(call);
-    Runtime__V1__ListPodSandboxResponse response = RUNTIME__V1__LIST_POD_SANDBOX_RESPONSE__INIT;
-    PodIndex *index = cri_call_node(call)->pods;
-    Arena *arena = cri_call_arena(call);
-
-    pod_index_sync(index);
-    response.items =
-        arena_alloc_array(arena, pod_index_count(index), sizeof(Runtime__V1__PodSandbox *));
-    for (size_t i = 0; i < pod_index_count(index); i++) {
-        const Podmon__PodRecord *pod = pod_index_get(index, i)->record;
-
-        if (filter_pod(request->filter, pod))
-            response.items[response.n_items++] = raise_pod(arena, pod);
     }
     cri_call_reply(call, &response.base);
 }

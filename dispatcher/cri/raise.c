@@ -28,7 +28,7 @@ Runtime__V1__ContainerState raise_container_state(const Podmon__ContainerRecord 
     }
 }
 
-static Runtime__V1__PodSandboxMetadata *raise_pod_name(Arena *arena, const Podmon__PodName *name)
+Runtime__V1__PodSandboxMetadata *raise_pod_name(Arena *arena, const Podmon__PodName *name)
 {
     Runtime__V1__PodSandboxMetadata *metadata = arena_alloc(arena, sizeof(*metadata));
 
@@ -140,8 +140,8 @@ Runtime__V1__PodSandboxStatus *raise_pod_status(Arena *arena, const Podmon__PodR
     return status;
 }
 
-static Runtime__V1__ContainerMetadata *raise_container_name(Arena *arena,
-                                                            const Podmon__ContainerSpec *spec)
+Runtime__V1__ContainerMetadata *raise_container_name(Arena *arena,
+                                                     const Podmon__ContainerSpec *spec)
 {
     Runtime__V1__ContainerMetadata *metadata = arena_alloc(arena, sizeof(*metadata));
 

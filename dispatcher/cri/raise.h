@@ -13,6 +13,11 @@
 Runtime__V1__PodSandboxState raise_pod_state(const Podmon__PodRecord *pod);
 Runtime__V1__ContainerState raise_container_state(const Podmon__ContainerRecord *container);
 
+/* Who they are. */
+Runtime__V1__PodSandboxMetadata *raise_pod_name(Arena *arena, const Podmon__PodName *name);
+Runtime__V1__ContainerMetadata *raise_container_name(Arena *arena,
+                                                     const Podmon__ContainerSpec *spec);
+
 Runtime__V1__PodSandbox *raise_pod(Arena *arena, const Podmon__PodRecord *pod);
 Runtime__V1__PodSandboxStatus *raise_pod_status(Arena *arena, const Podmon__PodRecord *pod);
 
