@@ -160,6 +160,9 @@ class Node:
         self.log.close()
         report = (self.base / "dispatcher.log").read_text(errors="replace")
         left = self.leftovers()
+        for parent in cgroup_parents(self.parent.strip("/")):
+            with contextlib.suppress(OSError):
+                parent.rmdir()
         shutil.rmtree(self.base, ignore_errors=True)
         assert not left, f"left behind: {left}"
         for sign in ("AddressSanitizer", "runtime error:", "LeakSanitizer"):
@@ -176,13 +179,17 @@ class Node:
         return left
 
 
-def cgroup_directories(name):
+def cgroup_parents(name):
+    """The directories that the test's pods are put under, one in each hierarchy."""
     base = pathlib.Path("/sys/fs/cgroup")
-    found = [base / name] if (base / name).is_dir() else []
-    for hierarchy in base.iterdir():
-        if (hierarchy / name).is_dir() and not hierarchy.is_symlink():
-            found += [child for child in (hierarchy / name).iterdir() if child.is_dir()]
-    return found
+    hierarchies = [base, *(path for path in base.iterdir() if not path.is_symlink())]
+    return [path / name for path in hierarchies if (path / name).is_dir()]
+
+
+def cgroup_directories(name):
+    """The cgroups of pods under that parent."""
+    return [child for parent in cgroup_parents(name) for child in parent.iterdir()
+            if child.is_dir()]
 
 
 def podmon_processes(run):
