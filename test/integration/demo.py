@@ -79,6 +79,8 @@ def tour(node):
     before = node.v1.ListContainers()
     node.restart()
     show(f"the same list as before: {node.v1.ListContainers() == before}")
+    ticks = len(pod.records(first))
+    wait_for("the ticker ticks on", lambda: len(pod.records(first)) > ticks)
     show(f"and the ticker goes on: {pod.output(first).splitlines()[-1]}")
 
     say("Stop and remove")
