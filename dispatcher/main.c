@@ -11,6 +11,7 @@
 
 #include "dispatcher/api/serve.h"
 #include "dispatcher/config.h"
+#include "dispatcher/cri/events.h"
 #include "dispatcher/grpc/server.h"
 #include "dispatcher/image/store.h"
 #include "dispatcher/loop.h"
@@ -226,6 +227,7 @@ static void dispatcher_done(Dispatcher *dispatcher)
 {
     (void)grpc_server_free(dispatcher->server);
     (void)pod_client_free(dispatcher->node.client);
+    (void)events_free(dispatcher->node.events);
     (void)image_store_free(dispatcher->node.images);
     (void)pod_index_free(dispatcher->node.pods);
     (void)event_free(dispatcher->watchdog);

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "podmon/requests.h"
 
+#include <errno.h>
+
 #include "podmon/container.h"
 #include "podmon/exec.h"
 #include "podmon/start.h"
 #include "podmon/teardown.h"
 #include "shared/log.h"
+#include "shared/message.h"
 
 /* Refuses the call and says why, unless this event is allowed in the container's state now. */
 static bool container_allows(const Container *container, ContainerEvent event, const char *what,
@@ -162,6 +165,40 @@ static void update_container(Pod *pod, Call *call, const Podmon__Request *reques
         call_answer_done(call);
 }
 
+/* Takes the place of what was there; `from` NULL: nothing to take. */
+static int replace_resources(Podmon__Resources **field, const Podmon__Resources *from)
+{
+    ProtobufCMessage *copy;
+
+    if (!from)
+        return 0;
+    copy = message_copy(&from->base);
+    if (!copy)
+        return -ENOMEM;
+    if (*field)
+        podmon__resources__free_unpacked(*field, NULL);
+    *field = (Podmon__Resources *)copy;
+    return 0;
+}
+
+static void update_pod(Pod *pod, Call *call, const Podmon__Request *request)
+{
+    Podmon__PodSpec *spec = pod->record->spec;
+    Failure why = {0};
+    int r = replace_resources(&spec->overhead, request->update_pod->overhead);
+
+    if (r >= 0)
+        r = replace_resources(&spec->resources, request->update_pod->resources);
+    if (r < 0)
+        (void)failure_set(&why, FAILURE_INTERNAL, -r, "no memory for limits");
+    else
+        r = pod_publish(pod, &why);
+    if (r < 0)
+        call_answer_failure(call, &why);
+    else
+        call_answer_done(call);
+}
+
 typedef struct RequestKind {
     const char *name;
     PodEvent event; /* whose verdict on the pod comes first */
@@ -180,6 +217,7 @@ static const RequestKind KINDS[] = {
     [PODMON__REQUEST__CALL_REOPEN_LOG] = {"ReopenLog", POD_EVENT_USE, reopen_log},
     [PODMON__REQUEST__CALL_EXEC_SYNC] = {"ExecSync", POD_EVENT_USE, exec_sync},
     [PODMON__REQUEST__CALL_UPDATE_CONTAINER] = {"UpdateContainer", POD_EVENT_USE, update_container},
+    [PODMON__REQUEST__CALL_UPDATE_POD] = {"UpdatePod", POD_EVENT_USE, update_pod},
 };
 
 static void refuse(Pod *pod, Call *call, const char *name)

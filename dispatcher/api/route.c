@@ -20,13 +20,18 @@ static const Method *method_find(const char *service, size_t service_size, const
 
 int route_find(const char *path, Route *ret, Failure *why)
 {
-    static const char v1[] = "/runtime.v1.", seed[] = "/runtime.";
+    /* Kubelets from 1.20 to 1.25 call runtime.v1 by the name it had before; what they know of it
+     * has the same numbers and types. */
+    static const char v1[] = "/runtime.v1.", alpha[] = "/runtime.v1alpha2.", seed[] = "/runtime.";
+    const char *package = text_starts_with(path, v1)      ? v1
+                          : text_starts_with(path, alpha) ? alpha
+                                                          : seed;
     const char *service, *slash;
-    Route route = {.seed = !text_starts_with(path, v1)};
+    Route route = {.seed = package == seed};
     bool known = false;
 
-    if (text_starts_with(path, seed)) {
-        service = path + strlen(route.seed ? seed : v1);
+    if (text_starts_with(path, package)) {
+        service = path + strlen(package);
         slash = strchr(service, '/');
         route.method = slash ? method_find(service, (size_t)(slash - service), slash + 1) : NULL;
         known = route.method && route.method->handle;

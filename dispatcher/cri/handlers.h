@@ -16,6 +16,7 @@ void cri_run_pod_sandbox(CriCall *call);
 void cri_stop_pod_sandbox(CriCall *call);
 void cri_remove_pod_sandbox(CriCall *call);
 void cri_pod_sandbox_status(CriCall *call);
+void cri_update_pod_sandbox_resources(CriCall *call);
 
 /* container.c */
 void cri_create_container(CriCall *call);
@@ -31,6 +32,9 @@ void cri_list_pod_sandbox(CriCall *call);
 void cri_list_containers(CriCall *call);
 void cri_stream_pod_sandboxes(CriCall *call);
 void cri_stream_containers(CriCall *call);
+
+/* events.c */
+void cri_get_container_events(CriCall *call);
 
 /* stats.c */
 void cri_container_stats(CriCall *call);
@@ -48,6 +52,7 @@ void cri_exec_sync(CriCall *call);
 
 /* image.c */
 void cri_list_images(CriCall *call);
+void cri_stream_images(CriCall *call);
 void cri_image_status(CriCall *call);
 void cri_pull_image(CriCall *call);
 void cri_remove_image(CriCall *call);

@@ -7,6 +7,7 @@
 #include "dispatcher/cri/handlers.h"
 #include "dispatcher/cri/info.h"
 #include "dispatcher/cri/map.h"
+#include "dispatcher/cri/pieces.h"
 #include "dispatcher/cri/raise.h"
 #include "dispatcher/image/store.h"
 #include "dispatcher/pods/index.h"
@@ -51,34 +52,60 @@ static bool is_pinned(const Node *node, const Podmon__ImageRecord *image)
     return false;
 }
 
-void cri_list_images(CriCall *call)
+/* Those that the filter (may be NULL) names. */
+static int collect_images(CriCall *call, const Runtime__V1__ImageFilter *filter,
+                          Runtime__V1__Image ***ret, size_t *ret_count, Failure *why)
 {
-    const Runtime__V1__ListImagesRequest *request = (const void *)cri_call_request(call);
-    Runtime__V1__ListImagesResponse response = RUNTIME__V1__LIST_IMAGES_RESPONSE__INIT;
-    const Runtime__V1__ImageSpec *wanted = request->filter ? request->filter->image : NULL;
+    const Runtime__V1__ImageSpec *wanted = filter ? filter->image : NULL;
     const Podmon__ImageRecord *only = NULL;
     const Node *node = cri_call_node(call);
     Arena *arena = cri_call_arena(call);
-    Failure why;
+    Runtime__V1__Image **images;
+    size_t count = 0;
 
+    *ret_count = 0;
     image_store_sync(node->images);
-    if (wanted && *wanted->image && find_image(call, wanted, &only, &why) < 0) {
-        if (why.code == FAILURE_NOT_FOUND)
-            cri_call_reply(call, &response.base);
-        else
-            cri_call_fail(call, &why);
-        return;
+    if (wanted && *wanted->image) {
+        int r = find_image(call, wanted, &only, why);
+
+        if (r < 0)
+            return why->code == FAILURE_NOT_FOUND ? 0 : r;
     }
-    response.images =
-        arena_alloc_array(arena, image_store_count(node->images), sizeof(Runtime__V1__Image *));
+    images = arena_alloc_array(arena, image_store_count(node->images), sizeof(*images));
     for (size_t i = 0; i < image_store_count(node->images); i++) {
         const Podmon__ImageRecord *image = image_store_get(node->images, i);
 
         if (!only || image == only)
-            response.images[response.n_images++] =
-                raise_image(arena, image, is_pinned(node, image));
+            images[count++] = raise_image(arena, image, is_pinned(node, image));
     }
-    cri_call_reply(call, &response.base);
+    *ret = images;
+    *ret_count = count;
+    return 0;
+}
+
+void cri_list_images(CriCall *call)
+{
+    const Runtime__V1__ListImagesRequest *request = (const void *)cri_call_request(call);
+    Runtime__V1__ListImagesResponse response = RUNTIME__V1__LIST_IMAGES_RESPONSE__INIT;
+    Failure why;
+
+    if (collect_images(call, request->filter, &response.images, &response.n_images, &why) < 0)
+        cri_call_fail(call, &why);
+    else
+        cri_call_reply(call, &response.base);
+}
+
+void cri_stream_images(CriCall *call)
+{
+    const Runtime__V1__StreamImagesRequest *request = (const void *)cri_call_request(call);
+    Runtime__V1__Image **images = NULL;
+    size_t count;
+    Failure why;
+
+    if (collect_images(call, request->filter, &images, &count, &why) < 0)
+        cri_call_fail(call, &why);
+    else
+        pieces_send(call, &runtime__v1__stream_images_response__descriptor, images, count);
 }
 
 /* An image that is not there is an empty answer, not a failure. */

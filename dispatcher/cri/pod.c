@@ -158,3 +158,32 @@ void cri_pod_sandbox_status(CriCall *call)
     }
     cri_call_reply(call, &response.base);
 }
+
+/* The kubelet sets the pod's own cgroup itself; here the sums are kept with the pod, for whoever
+ * looks at it. */
+void cri_update_pod_sandbox_resources(CriCall *call)
+{
+    const Runtime__V1__UpdatePodSandboxResourcesRequest *request =
+        (const void *)cri_call_request(call);
+    Podmon__UpdatePod update = PODMON__UPDATE_POD__INIT;
+    Podmon__Request down = PODMON__REQUEST__INIT;
+    Arena *arena = cri_call_arena(call);
+    const Pod *pod = NULL;
+    Failure why;
+    int r = lookup_pod(call, request->pod_sandbox_id, &pod, &why);
+
+    if (r >= 0 && request->overhead)
+        r = lower_resources(arena, "overhead", request->overhead, &update.overhead, &why);
+    if (r >= 0 && request->resources)
+        r = lower_resources(arena, "resources", request->resources, &update.resources, &why);
+    if (r < 0) {
+        cri_call_fail(call, &why);
+        return;
+    }
+    down.call_case = PODMON__REQUEST__CALL_UPDATE_POD;
+    down.update_pod = &update;
+    forward_call(
+        call, pod->record->spec->id, &down,
+        &(Forward){.answer = forward_empty(
+                       call, &runtime__v1__update_pod_sandbox_resources_response__descriptor)});
+}

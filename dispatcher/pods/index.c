@@ -30,6 +30,7 @@ typedef struct Entry {
     int watch; /* inotify's, or −1 for a pod known only from ROOT */
     bool changed;
     bool complained;
+    bool found; /* by the scan under way */
 } Entry;
 
 struct PodIndex {
@@ -43,6 +44,8 @@ struct PodIndex {
     const Pod **shown; /* by age */
     size_t shown_count;
     uint64_t generation;
+    PodIndexChange on_change;
+    void *on_change_data;
 };
 
 static Entry *entry_find(const PodIndex *index, const char *id)
@@ -61,11 +64,22 @@ static Entry *entry_find_watch(const PodIndex *index, int watch)
     return NULL;
 }
 
-static void entry_forget_record(Entry *entry)
+/* What clients see of a record. */
+static const Podmon__PodRecord *visible(const Podmon__PodRecord *record)
 {
-    if (entry->pod.record)
-        podmon__pod_record__free_unpacked((Podmon__PodRecord *)entry->pod.record, NULL);
-    entry->pod.record = NULL;
+    return record && record->phase != PODMON__POD_PHASE__POD_REMOVING ? record : NULL;
+}
+
+/* `record` may be NULL; the entry owns it from then on. */
+static void entry_set_record(const PodIndex *index, Entry *entry, Podmon__PodRecord *record)
+{
+    Podmon__PodRecord *before = (Podmon__PodRecord *)entry->pod.record;
+
+    entry->pod.record = record;
+    if (index->on_change && (visible(before) || visible(record)))
+        index->on_change(index->on_change_data, visible(before), visible(record));
+    if (before)
+        podmon__pod_record__free_unpacked(before, NULL);
 }
 
 static void entry_remove(PodIndex *index, Entry *entry)
@@ -75,7 +89,7 @@ static void entry_remove(PodIndex *index, Entry *entry)
             index->entries[i] = index->entries[--index->entries_count];
     if (entry->watch >= 0)
         (void)inotify_rm_watch(index->inotify_fd, entry->watch);
-    entry_forget_record(entry);
+    entry_set_record(index, entry, NULL);
     free(entry);
     index->generation++;
 }
@@ -181,15 +195,14 @@ static void entry_load(PodIndex *index, Entry *entry)
             log_error("The record of pod %s cannot be read: %s. The pod is left out of every list.",
                       entry->id, strerror(-r));
         entry->complained = r != -ENOENT;
-        entry_forget_record(entry);
+        entry_set_record(index, entry, NULL);
         return;
     }
-    entry_forget_record(entry);
     entry->complained = false;
     entry->pod.stale = strcmp(record->boot_id, index->boot_id) != 0;
     if (entry->pod.stale)
         age_record(record);
-    entry->pod.record = record;
+    entry_set_record(index, entry, record);
 }
 
 /* A directory of RUN takes the place of what ROOT said of the same pod. */
@@ -225,16 +238,25 @@ static void scan(PodIndex *index, const char *directory, bool run)
             entry_appear(index, item->d_name);
         else if (!entry_find(index, item->d_name))
             (void)entry_add(index, item->d_name, &entry);
+        entry = entry_find(index, item->d_name);
+        if (entry)
+            entry->found = true;
     }
     (void)closedir(stream);
 }
 
+/* Whatever inotify had to say: every record is read again, and what is not found is gone. */
 static void scan_all(PodIndex *index)
 {
-    while (index->entries_count > 0)
-        entry_remove(index, index->entries[0]);
+    for (size_t i = 0; i < index->entries_count; i++) {
+        index->entries[i]->found = false;
+        index->entries[i]->changed = true;
+    }
     scan(index, index->run_pods, true);
     scan(index, index->root_pods, false);
+    for (size_t i = index->entries_count; i > 0; i--)
+        if (!index->entries[i - 1]->found)
+            entry_remove(index, index->entries[i - 1]);
 }
 
 static void take_event(PodIndex *index, const struct inotify_event *event)
@@ -297,7 +319,7 @@ static void choose_shown(PodIndex *index)
     for (size_t i = 0; i < index->entries_count; i++) {
         const Pod *pod = &index->entries[i]->pod;
 
-        if (pod->record && pod->record->phase != PODMON__POD_PHASE__POD_REMOVING)
+        if (visible(pod->record))
             shown[index->shown_count++] = pod;
     }
     qsort(shown, index->shown_count, sizeof(*shown), compare_age);
@@ -389,6 +411,12 @@ size_t pod_index_count(const PodIndex *index)
 const Pod *pod_index_get(const PodIndex *index, size_t position)
 {
     return index->shown[position];
+}
+
+void pod_index_on_change(PodIndex *index, PodIndexChange function, void *data)
+{
+    index->on_change = function;
+    index->on_change_data = data;
 }
 
 int pod_index_fd(const PodIndex *index)

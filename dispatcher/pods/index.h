@@ -41,5 +41,12 @@ int pod_index_find_container(const PodIndex *index, const char *prefix, const Po
 /* The sandbox of exactly this namespace, name, uid and attempt, or −ENOENT. */
 int pod_index_find_name(const PodIndex *index, const Podmon__PodName *name, const Pod **ret);
 
+/* Called within pod_index_sync for each record that has changed: `before` NULL, the pod is new;
+ * `after` NULL, it is gone (or about to go, and no longer shown). Both live until the function
+ * returns. NULL takes it back. */
+typedef void (*PodIndexChange)(void *data, const Podmon__PodRecord *before,
+                               const Podmon__PodRecord *after);
+void pod_index_on_change(PodIndex *index, PodIndexChange function, void *data);
+
 /* Readable when something has changed; for whoever wants to know at once (events). */
 int pod_index_fd(const PodIndex *index);
