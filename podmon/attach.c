@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -238,12 +239,35 @@ static int attach_root(int root_fd, const char *place)
     return 0;
 }
 
+/* What is made in the container belongs to its root. Another user for files takes the capabilities
+ * for them away; the work still is that of the host's root. */
+static int own_as(uint32_t uid, uint32_t gid)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2];
+
+    if (uid == 0 && gid == 0)
+        return 0;
+    (void)syscall(SYS_setfsgid, gid);
+    (void)syscall(SYS_setfsuid, uid);
+    /* They answer with who it was before, and so whether it has become who it should be. */
+    if (syscall(SYS_setfsgid, gid) != (long)gid || syscall(SYS_setfsuid, uid) != (long)uid)
+        return -EPERM;
+    if (syscall(SYS_capget, &header, data) < 0)
+        return -errno;
+    for (int half = 0; half < 2; half++)
+        data[half].effective = data[half].permitted;
+    return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
+}
+
 int attach_container(const MountPlan *plan, int root_fd, const char **ret_where)
 {
     int r;
 
     *ret_where = "/";
     r = attach_root(root_fd, plan->place);
+    if (r >= 0)
+        r = own_as(plan->owner_uid, plan->owner_gid);
     for (size_t i = 0; r >= 0 && i < plan->steps_count; i++) {
         *ret_where = plan->steps[i].target;
         r = attach_step(plan, &plan->steps[i], root_fd);

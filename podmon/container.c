@@ -11,6 +11,7 @@
 #include "podmon/logfile.h"
 #include "podmon/publish.h"
 #include "podmon/rootfs.h"
+#include "podmon/userns.h"
 #include "shared/cleanup.h"
 #include "shared/clock.h"
 #include "shared/fd.h"
@@ -125,7 +126,8 @@ int container_load_root(Container *container, Failure *why)
     work = make_root_path(container, LAYOUT_WORK);
     if (!upper || !work)
         return failure_set(why, FAILURE_INTERNAL, ENOMEM, "no memory for a path");
-    return rootfs_mount(spec->layers, spec->n_layers, upper, work, &container->root_fd, why);
+    return rootfs_mount(spec->layers, spec->n_layers, upper, work,
+                        container->pod->sandbox.userns_fd, &container->root_fd, why);
 }
 
 int container_load_identity(Container *container, Failure *why)
@@ -226,6 +228,7 @@ static int make_directories(Container *container, Failure *why)
 {
     const Pod *pod = container->pod;
     const char *id = container->record->spec->id;
+    const Podmon__Namespaces *namespaces = pod->spec->namespaces;
     AUTO_CLOSE int root_fd = -1, upper_fd = -1, work_fd = -1;
 
     container->dir_fd = file_open_directory_at(pod->run_fd, id, 0700);
@@ -235,6 +238,10 @@ static int make_directories(Container *container, Failure *why)
     root_fd = file_open_directory_at(pod->root_fd, id, 0700);
     /* What is in upper becomes the container's "/": others have to be able to pass. */
     upper_fd = root_fd < 0 ? root_fd : file_open_directory_at(root_fd, LAYOUT_UPPER, 0755);
+    if (upper_fd >= 0 && userns_is_own(namespaces) &&
+        fchown(upper_fd, userns_host_uid(namespaces, 0), userns_host_gid(namespaces, 0)) < 0)
+        return failure_set(why, FAILURE_INTERNAL, errno, "cannot give %s/%s to the pod's root",
+                           pod->root_path, id);
     work_fd = upper_fd < 0 ? upper_fd : file_open_directory_at(root_fd, LAYOUT_WORK, 0700);
     if (work_fd < 0)
         return failure_set(why, FAILURE_INTERNAL, -work_fd, "cannot make the directory %s/%s",

@@ -11,6 +11,7 @@
 
 #include "podmon/process.h"
 #include "podmon/teardown.h"
+#include "podmon/userns.h"
 #include "shared/cleanup.h"
 #include "shared/clock.h"
 #include "shared/fd.h"
@@ -268,13 +269,15 @@ static void outcome_ready(void *data, uint32_t events)
 /* A pipe; the user of the command owns it, so that it can open /dev/stdout again. */
 static int open_capture(Capture *capture, const Identity *identity, int *ret_theirs)
 {
+    const Podmon__Namespaces *namespaces = capture->exec->pod->spec->namespaces;
     int ends[2], r;
 
     if (pipe2(ends, O_CLOEXEC) < 0)
         return -errno;
     capture->fd = ends[0];
     *ret_theirs = ends[1];
-    if (fchown(ends[1], identity->uid, identity->gid) < 0)
+    if (fchown(ends[1], userns_host_uid(namespaces, identity->uid),
+               userns_host_gid(namespaces, identity->gid)) < 0)
         return -errno;
     r = fd_set_nonblocking(capture->fd, true);
     return r < 0 ? r

@@ -15,6 +15,7 @@
 #include "podmon/devices.h"
 #include "podmon/propagation.h"
 #include "podmon/rootfs.h"
+#include "podmon/userns.h"
 #include "shared/cleanup.h"
 #include "shared/fd.h"
 #include "shared/text.h"
@@ -137,6 +138,28 @@ static int clone_tree(const char *source, const Podmon__Mount *mount)
     return r < 0 ? r : take_fd(&fd);
 }
 
+/* The owners of the files are then those of the pod's user namespace, which is what the mappings
+ * of a mount say too: others were refused before. */
+static int map_owners(const Preparation *preparation, const Podmon__Mount *mount, int fd,
+                      const char *target, const char *source, Failure *why)
+{
+    int userns_fd = preparation->context->sandbox->userns_fd;
+    struct mount_attr change = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (unsigned)userns_fd};
+
+    if (mount->n_uid_mappings == 0)
+        return 0;
+    if (userns_fd < 0)
+        return failure_say(why, FAILURE_INVALID_ARGUMENT,
+                           "mount \"%s\": id mappings in a pod without a user namespace of its own",
+                           target);
+    if (mount_setattr(fd, "", AT_EMPTY_PATH, &change, sizeof(change)) < 0)
+        return failure_set(why, FAILURE_FAILED_PRECONDITION, errno,
+                           "mount \"%s\": the file system of host path \"%s\" cannot be mounted "
+                           "with mapped ids",
+                           target, source);
+    return 0;
+}
+
 static int add_bind(Preparation *preparation, const Podmon__Mount *mount, const char *target,
                     const char *source, Failure *why)
 {
@@ -153,6 +176,9 @@ static int add_bind(Preparation *preparation, const Podmon__Mount *mount, const 
             why, fd == -ENOENT || fd == -ENOTDIR ? FAILURE_INVALID_ARGUMENT : FAILURE_INTERNAL, -fd,
             "mount \"%s\": cannot bind host path \"%s\"", target, source);
     r = plan_add(preparation->plan, target, fd, &step);
+    if (r < 0)
+        return r;
+    r = map_owners(preparation, mount, step->fd, target, source, why);
     if (r < 0)
         return r;
     r = propagation_check(source, mount->propagation, why);
@@ -204,7 +230,8 @@ static int add_image(Preparation *preparation, const Podmon__Mount *mount, const
     MountStep *step;
     int fd = -1, r;
 
-    r = rootfs_mount(mount->layers, mount->n_layers, NULL, NULL, &fd, why);
+    r = rootfs_mount(mount->layers, mount->n_layers, NULL, NULL,
+                     preparation->context->sandbox->userns_fd, &fd, why);
     if (r < 0) {
         failure_prefix(why, "mount \"%s\"", target);
         return r;
@@ -237,13 +264,20 @@ static int add_new(Preparation *preparation, const Podmon__Mount *mount, const c
 static int add_dev(Preparation *preparation, const Podmon__Mount *mount, const char *target,
                    Failure *why)
 {
+    Podmon__Mount owned = *mount;
     MountStep *step;
+    char data[256];
     int r;
 
     if (strcmp(target, "/dev") != 0)
         return failure_say(why, FAILURE_INVALID_ARGUMENT,
                            "mount \"%s\": device nodes belong to /dev", target);
-    r = add_file_system(preparation, mount, target, "tmpfs", "mode=0755,size=65536k", &step, why);
+    if (snprintf(data, sizeof(data), "%s,uid=%u,gid=%u",
+                 *mount->data ? mount->data : "mode=0755,size=65536k", preparation->plan->owner_uid,
+                 preparation->plan->owner_gid) >= (int)sizeof(data))
+        return -ENAMETOOLONG;
+    owned.data = data;
+    r = add_file_system(preparation, &owned, target, "tmpfs", "", &step, why);
     if (r < 0)
         return r;
     step->is_exact = true;
@@ -253,11 +287,20 @@ static int add_dev(Preparation *preparation, const Podmon__Mount *mount, const c
 static int add_devpts(Preparation *preparation, const Podmon__Mount *mount, const char *target,
                       Failure *why)
 {
+    const Podmon__Namespaces *namespaces = preparation->context->pod->namespaces;
     MountPlan *plan = preparation->plan;
+    Podmon__Mount mapped = *mount;
     MountStep *step;
+    char data[64];
     int r;
 
-    r = add_file_system(preparation, mount, target, "devpts",
+    /* Group 5 is tty, in the container. */
+    if (userns_is_own(namespaces)) {
+        (void)snprintf(data, sizeof(data), "newinstance,ptmxmode=0666,mode=0620,gid=%u",
+                       userns_host_gid(namespaces, 5));
+        mapped.data = data;
+    }
+    r = add_file_system(preparation, &mapped, target, "devpts",
                         "newinstance,ptmxmode=0666,mode=0620,gid=5", &step, why);
     if (r < 0 || !preparation->make_tty || plan->tty_master >= 0)
         return r;
@@ -356,9 +399,6 @@ static int check_mount(const Podmon__Mount *mount, char ret_target[PATH_MAX], Fa
         (strcmp(ret_target, "/proc") == 0 || text_starts_with(ret_target, "/proc/")))
         return failure_say(why, FAILURE_INVALID_ARGUMENT,
                            "mount \"%s\": nothing can be mounted at or below /proc", ret_target);
-    if (mount->n_uid_mappings > 0 || mount->n_gid_mappings > 0)
-        return failure_say(why, FAILURE_UNIMPLEMENTED,
-                           "mount \"%s\": id-mapped mounts are not built yet", ret_target);
     return 0;
 }
 
@@ -512,6 +552,8 @@ int mounts_prepare(const SpawnContext *context, const Podmon__ContainerSpec *spe
     int r;
 
     plan.place = context->run_path;
+    plan.owner_uid = userns_host_uid(context->pod->namespaces, 0);
+    plan.owner_gid = userns_host_gid(context->pod->namespaces, 0);
     /* Whoever fails without a sentence of its own is out of memory or names. */
     if (why)
         why->code = FAILURE_NONE;

@@ -36,7 +36,8 @@ typedef struct MountPlan {
     char **directories; /* NULL-terminated: made in the root where they are missing */
     bool read_only_root;
     const char *place; /* a directory of the host's; the root is attached there, unseen */
-    int tty_master;    /* of the container's own devpts, or −1 */
+    uint32_t owner_uid, owner_gid; /* of what is made in the container: its root, on the host */
+    int tty_master;                /* of the container's own devpts, or −1 */
     int tty_slave;
 } MountPlan;
 

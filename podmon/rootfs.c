@@ -31,6 +31,7 @@ typedef struct Stack {
     size_t count;
     const char *upper;
     const char *work;
+    int userns_fd;
 } Stack;
 
 static bool stack_is_read_only(const Stack *stack)
@@ -84,6 +85,35 @@ static int mount_by_options(const Stack *stack, int *ret_fd)
     return 0;
 }
 
+/* The directory as a mount of its own, whose owners are those of the user namespace. */
+static int clone_mapped(const char *layer, int userns_fd)
+{
+    struct mount_attr attributes = {.attr_set = MOUNT_ATTR_RDONLY, .propagation = MS_PRIVATE};
+    AUTO_CLOSE int fd = open_tree(AT_FDCWD, layer, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+
+    if (userns_fd >= 0) {
+        attributes.attr_set |= MOUNT_ATTR_IDMAP;
+        attributes.userns_fd = (unsigned int)userns_fd;
+    }
+    if (fd < 0 || mount_setattr(fd, "", AT_EMPTY_PATH, &attributes, sizeof(attributes)) < 0)
+        return -errno;
+    return take_fd(&fd);
+}
+
+static int place_layer(const Stack *stack, const char *layer, const char *name)
+{
+    AUTO_CLOSE int fd = -1;
+
+    if (stack->userns_fd < 0)
+        return symlink(layer, name) < 0 ? -errno : 0;
+    fd = clone_mapped(layer, stack->userns_fd);
+    if (fd < 0)
+        return fd;
+    if (mkdir(name, 0700) < 0 || move_mount(fd, "", AT_FDCWD, name, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        return -errno;
+    return 0;
+}
+
 /* A page has to hold all the layers' names for mount(2), so they get short ones: links in a tmpfs
  * that only the helper's mount namespace knows. */
 static int link_layers(const Stack *stack, Text *options)
@@ -94,8 +124,9 @@ static int link_layers(const Stack *stack, Text *options)
     r = text_add(options, "lowerdir=");
     for (size_t i = stack->count; r >= 0 && i-- > 0;) {
         (void)snprintf(name, sizeof(name), "%zu", i);
-        if (symlink(stack->layers[i], name) < 0)
-            return -errno;
+        r = place_layer(stack, stack->layers[i], name);
+        if (r < 0)
+            return r;
         r = text_print(options, "%s%s", name, i > 0 ? ":" : "");
     }
     if (r < 0 || stack_is_read_only(stack))
@@ -205,21 +236,20 @@ static int mount_in_helper(const Stack *stack, int *ret_fd)
 }
 
 /* One layer and nothing above it needs no overlay: the directory itself, read-only. */
-static int mount_single(const char *layer, int *ret_fd)
+static int mount_single(const char *layer, int userns_fd, int *ret_fd)
 {
-    struct mount_attr attributes = {.attr_set = MOUNT_ATTR_RDONLY, .propagation = MS_PRIVATE};
-    AUTO_CLOSE int fd = open_tree(AT_FDCWD, layer, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    int fd = clone_mapped(layer, userns_fd);
 
-    if (fd < 0 || mount_setattr(fd, "", AT_EMPTY_PATH, &attributes, sizeof(attributes)) < 0)
-        return -errno;
-    *ret_fd = take_fd(&fd);
+    if (fd < 0)
+        return fd;
+    *ret_fd = fd;
     return 0;
 }
 
 int rootfs_mount(char *const *layers, size_t layers_count, const char *upper, const char *work,
-                 int *ret_fd, Failure *why)
+                 int userns_fd, int *ret_fd, Failure *why)
 {
-    Stack stack = {layers, layers_count, upper, work};
+    Stack stack = {layers, layers_count, upper, work, userns_fd};
     int r = -EINVAL;
 
     if (layers_count == 0 || layers_count > LAYERS_MAX)
@@ -227,11 +257,12 @@ int rootfs_mount(char *const *layers, size_t layers_count, const char *upper, co
                            "an image of %zu layers cannot be mounted, from 1 to %d can",
                            layers_count, LAYERS_MAX);
     if (layers_count == 1 && !upper) {
-        r = mount_single(layers[0], ret_fd);
+        r = mount_single(layers[0], userns_fd, ret_fd);
     } else {
-        if (stack_is_plain(&stack))
+        if (userns_fd < 0 && stack_is_plain(&stack))
             r = mount_by_options(&stack, ret_fd);
-        /* A kernel before 6.5, or names that fsconfig(2) does not take. */
+        /* A kernel before 6.5, names that fsconfig(2) does not take, or layers that have to be
+         * mounts of their own. */
         if (r == -EINVAL)
             r = mount_in_helper(&stack, ret_fd);
     }

@@ -6,9 +6,10 @@
 #include "podmon.pb-c.h"
 #include "shared/failure.h"
 
-/* `layers` lowest first; `upper` and `work` are absolute paths of existing directories on one file
- * system that takes an overlay's upper (NULL both: read-only). Returns the mount's descriptor in
- * *ret_fd. fsopen/fsmount with lowerdir+ (Linux 6.5); below that mount(2) in a throw-away mount
- * namespace. */
+/* `userns_fd`: a user namespace that the layers' owners are seen through (id-mapped mounts, overlay
+ * Linux 5.19), or −1; the owner of `upper` is the caller's business. `layers` lowest first; `upper`
+ * and `work` are absolute paths of existing directories on one file system that takes an overlay's
+ * upper (NULL both: read-only). Returns the mount's descriptor in *ret_fd. fsopen/fsmount with
+ * lowerdir+ (Linux 6.5); below that mount(2) in a throw-away mount namespace. */
 int rootfs_mount(char *const *layers, size_t layers_count, const char *upper, const char *work,
-                 int *ret_fd, Failure *why);
+                 int userns_fd, int *ret_fd, Failure *why);

@@ -19,6 +19,7 @@
 
 #include "podmon/podinit.h"
 #include "podmon/sysctl.h"
+#include "podmon/userns.h"
 #include "shared/cleanup.h"
 #include "shared/fd.h"
 #include "shared/file.h"
@@ -35,15 +36,16 @@ enum {
 /* The namespaces that are pinned, by mode of the spec. */
 typedef struct Pin {
     const char *name;   /* in the pod's directory */
-    const char *source; /* of the child that has it */
+    const char *source; /* in /proc/PID/ns of the child that has it */
     size_t offset;      /* of the descriptor in Sandbox */
     uint64_t flag;
 } Pin;
 
 static const Pin pins[] = {
-    {LAYOUT_NETNS, "/proc/self/ns/net", offsetof(Sandbox, netns_fd), CLONE_NEWNET},
-    {LAYOUT_IPCNS, "/proc/self/ns/ipc", offsetof(Sandbox, ipcns_fd), CLONE_NEWIPC},
-    {LAYOUT_UTSNS, "/proc/self/ns/uts", offsetof(Sandbox, utsns_fd), CLONE_NEWUTS},
+    {LAYOUT_NETNS, "net", offsetof(Sandbox, netns_fd), CLONE_NEWNET},
+    {LAYOUT_IPCNS, "ipc", offsetof(Sandbox, ipcns_fd), CLONE_NEWIPC},
+    {LAYOUT_UTSNS, "uts", offsetof(Sandbox, utsns_fd), CLONE_NEWUTS},
+    {LAYOUT_USERNS, "user", offsetof(Sandbox, userns_fd), CLONE_NEWUSER},
 };
 
 #define PINS_COUNT (sizeof(pins) / sizeof(pins[0]))
@@ -54,6 +56,8 @@ static bool has_own(const Podmon__PodSpec *spec, uint64_t flag)
     Podmon__NamespaceMode mode = PODMON__NAMESPACE_MODE__NAMESPACE_POD;
 
     /* A hostname of one's own comes with a network of one's own. */
+    if (flag == CLONE_NEWUSER)
+        return userns_is_own(namespaces);
     if (namespaces && (flag == CLONE_NEWNET || flag == CLONE_NEWUTS))
         mode = namespaces->network;
     if (namespaces && flag == CLONE_NEWIPC)
@@ -76,42 +80,27 @@ static int bring_loopback_up(void)
     return fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0 ? -errno : 0;
 }
 
-/* Bound onto a file of the pod's directory, a namespace outlives everybody in it. */
-static int pin_namespace(const Pin *pin, int run_dir_fd)
+/* The host's root is nobody in a user namespace of the pod's, and the kernel asks the owner of a
+ * setting who that is. */
+static int become_root_here(void)
 {
-    AUTO_CLOSE int file_fd =
-        openat(run_dir_fd, pin->name, O_RDONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-    AUTO_CLOSE int fd = open_tree(AT_FDCWD, pin->source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-
-    if (file_fd < 0 || fd < 0 ||
-        move_mount(fd, "", run_dir_fd, pin->name, MOVE_MOUNT_F_EMPTY_PATH) < 0)
-        return -errno;
-    return 0;
+    return setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0 ? -errno : 0;
 }
 
-static int fill_namespaces(const Podmon__PodSpec *spec, int run_dir_fd, Failure *why)
+static int fill_namespaces(const Podmon__PodSpec *spec, Failure *why)
 {
-    int r;
+    int r = has_own(spec, CLONE_NEWUSER) ? become_root_here() : 0;
 
+    if (r < 0)
+        return failure_set(why, FAILURE_INTERNAL, -r, "cannot enter the pod's user namespace");
     if (has_own(spec, CLONE_NEWNET) && (r = bring_loopback_up()) < 0)
         return failure_set(why, FAILURE_INTERNAL, -r, "cannot bring the loopback up");
     if (has_own(spec, CLONE_NEWUTS) && *spec->hostname &&
         sethostname(spec->hostname, strlen(spec->hostname)) < 0)
         return failure_set(why, FAILURE_INTERNAL, errno, "cannot set hostname \"%s\"",
                            spec->hostname);
-    if (spec->namespaces) {
-        r = sysctl_write(spec->sysctls, spec->n_sysctls, spec->namespaces, why);
-        if (r < 0)
-            return r;
-    }
-    for (size_t i = 0; i < PINS_COUNT; i++) {
-        if (!has_own(spec, pins[i].flag))
-            continue;
-        r = pin_namespace(&pins[i], run_dir_fd);
-        if (r < 0)
-            return failure_set(why, FAILURE_INTERNAL, -r, "cannot pin %s", pins[i].name);
-    }
-    return 0;
+    return spec->namespaces ? sysctl_write(spec->sysctls, spec->n_sysctls, spec->namespaces, why)
+                            : 0;
 }
 
 typedef struct Answer {
@@ -119,40 +108,90 @@ typedef struct Answer {
     Failure why;
 } Answer;
 
-/* Its end is told by the pipe: one answer, or none. */
-static int await_child(pid_t pid, int pipe_fd, Failure *why)
+/* Told to go on, it fills its namespaces and answers; it lives until the socket is closed. */
+static _Noreturn void run_child(const Podmon__PodSpec *spec, int socket_fd)
 {
-    struct pollfd ready = {.fd = pipe_fd, .events = POLLIN};
-    Answer answer = {.result = -EIO};
-    ssize_t size = 0;
+    Answer answer = {0};
+    char go;
+
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (read(socket_fd, &go, 1) == 1) {
+        answer.result = fill_namespaces(spec, &answer.why);
+        if (write(socket_fd, &answer, sizeof(answer)) == (ssize_t)sizeof(answer))
+            (void)!read(socket_fd, &go, 1);
+    }
+    _exit(0);
+}
+
+static int await_answer(int socket_fd, Failure *why)
+{
+    struct pollfd ready = {.fd = socket_fd, .events = POLLIN};
+    Answer answer;
     int r;
 
     do
         r = poll(&ready, 1, CHILD_TIMEOUT_MS);
     while (r < 0 && errno == EINTR);
-    if (r > 0)
-        size = fd_read_all(pipe_fd, &answer, sizeof(answer));
-    if (r == 0)
-        (void)kill(pid, SIGKILL);
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-        ;
     if (r == 0)
         return failure_say(why, FAILURE_DEADLINE_EXCEEDED,
                            "the pod's namespaces were not ready after %d s",
                            CHILD_TIMEOUT_MS / 1000);
-    if (size != (ssize_t)sizeof(answer))
+    if (r < 0 || read(socket_fd, &answer, sizeof(answer)) != (ssize_t)sizeof(answer))
         return failure_say(why, FAILURE_INTERNAL, "the maker of the pod's namespaces was killed");
     if (answer.result < 0 && why)
         *why = answer.why;
     return answer.result;
 }
 
+/* Bound onto a file of the pod's directory, a namespace outlives everybody in it. */
+static int pin_namespace(const Pin *pin, pid_t pid, int run_dir_fd)
+{
+    AUTO_CLOSE int file_fd =
+        openat(run_dir_fd, pin->name, O_RDONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    AUTO_CLOSE int fd = -1;
+    char path[40];
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/ns/%s", (int)pid, pin->source);
+    fd = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (file_fd < 0 || fd < 0 ||
+        move_mount(fd, "", run_dir_fd, pin->name, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        return -errno;
+    return 0;
+}
+
+static int pin_namespaces(const Podmon__PodSpec *spec, pid_t pid, int run_dir_fd, Failure *why)
+{
+    for (size_t i = 0; i < PINS_COUNT; i++) {
+        int r = has_own(spec, pins[i].flag) ? pin_namespace(&pins[i], pid, run_dir_fd) : 0;
+
+        if (r < 0)
+            return failure_set(why, FAILURE_INTERNAL, -r, "cannot pin %s", pins[i].name);
+    }
+    return 0;
+}
+
+/* A user namespace is made first and owns the others; what its ids are can only be written from
+ * outside. */
+static int direct_child(const Podmon__PodSpec *spec, pid_t pid, int socket_fd, int run_dir_fd,
+                        Failure *why)
+{
+    int r = has_own(spec, CLONE_NEWUSER) ? userns_write_mappings(spec->namespaces, pid) : 0;
+
+    if (r < 0)
+        return failure_set(why, FAILURE_FAILED_PRECONDITION, -r,
+                           "cannot map the ids of the pod's user namespace");
+    if (write(socket_fd, "", 1) != 1)
+        return failure_say(why, FAILURE_INTERNAL, "the maker of the pod's namespaces was killed");
+    r = await_answer(socket_fd, why);
+    return r < 0 ? r : pin_namespaces(spec, pid, run_dir_fd, why);
+}
+
 static int make_namespaces(const Podmon__PodSpec *spec, int run_dir_fd, Failure *why)
 {
     struct clone_args arguments = {.exit_signal = SIGCHLD};
-    AUTO_CLOSE int read_fd = -1;
-    AUTO_CLOSE int write_fd = -1;
-    int ends[2];
+    AUTO_CLOSE int ours = -1;
+    AUTO_CLOSE int theirs = -1;
+    int pair[2], r;
     pid_t pid;
 
     for (size_t i = 0; i < PINS_COUNT; i++)
@@ -160,23 +199,23 @@ static int make_namespaces(const Podmon__PodSpec *spec, int run_dir_fd, Failure 
             arguments.flags |= pins[i].flag;
     if (arguments.flags == 0)
         return 0;
-    if (pipe2(ends, O_CLOEXEC) < 0)
-        return failure_set(why, FAILURE_INTERNAL, errno, "cannot make a pipe");
-    read_fd = ends[0];
-    write_fd = ends[1];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return failure_set(why, FAILURE_INTERNAL, errno, "cannot make a socket");
+    ours = pair[0];
+    theirs = pair[1];
     pid = (pid_t)syscall(SYS_clone3, &arguments, sizeof(arguments));
     if (pid < 0)
         return failure_set(why, FAILURE_INTERNAL, errno, "cannot make the pod's namespaces");
     if (pid == 0) {
-        Answer answer = {0};
-
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-        answer.result = fill_namespaces(spec, run_dir_fd, &answer.why);
-        (void)fd_write_all(write_fd, &answer, sizeof(answer));
-        _exit(0);
+        fd_close(&ours);
+        run_child(spec, theirs);
     }
-    fd_close(&write_fd);
-    return await_child(pid, read_fd, why);
+    fd_close(&theirs);
+    r = direct_child(spec, pid, ours, run_dir_fd, why);
+    (void)kill(pid, SIGKILL);
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    return r;
 }
 
 /* ---- files and shm */
@@ -190,9 +229,6 @@ static int check_spec(const Podmon__PodSpec *spec, Failure *why)
         strpbrk(spec->hostname, " \t#"))
         return failure_say(why, FAILURE_INVALID_ARGUMENT, "hostname \"%.200s\" is not one",
                            spec->hostname);
-    if (spec->namespaces && spec->namespaces->user == PODMON__NAMESPACE_MODE__NAMESPACE_POD &&
-        spec->namespaces->n_uid_mappings > 0)
-        return failure_say(why, FAILURE_FAILED_PRECONDITION, "user namespaces are not built yet");
     for (size_t i = 0; spec->namespaces && i < spec->n_sysctls; i++) {
         int r = sysctl_check(spec->sysctls[i], spec->namespaces, path, why);
 
@@ -206,14 +242,18 @@ static int mount_shm(const Podmon__PodSpec *spec, int run_dir_fd)
 {
     AUTO_CLOSE int fs_fd = fsopen("tmpfs", FSOPEN_CLOEXEC);
     AUTO_CLOSE int fd = -1;
-    char size[32];
+    char size[32], uid[16], gid[16];
 
+    (void)snprintf(uid, sizeof(uid), "%u", userns_host_uid(spec->namespaces, 0));
+    (void)snprintf(gid, sizeof(gid), "%u", userns_host_gid(spec->namespaces, 0));
     (void)snprintf(size, sizeof(size), "%lld",
                    (long long)(spec->shm_size > 0 ? spec->shm_size : 64LL * 1024 * 1024));
     if (mkdirat(run_dir_fd, LAYOUT_SHM, 0700) < 0 && errno != EEXIST)
         return -errno;
     if (fs_fd < 0 || fsconfig(fs_fd, FSCONFIG_SET_STRING, "mode", "1777", 0) < 0 ||
         fsconfig(fs_fd, FSCONFIG_SET_STRING, "size", size, 0) < 0 ||
+        fsconfig(fs_fd, FSCONFIG_SET_STRING, "uid", uid, 0) < 0 ||
+        fsconfig(fs_fd, FSCONFIG_SET_STRING, "gid", gid, 0) < 0 ||
         fsconfig(fs_fd, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
         return -errno;
     fd = fsmount(fs_fd, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
@@ -368,9 +408,9 @@ int sandbox_destroy(Sandbox *sandbox, int run_dir_fd, Failure *why)
         bool is_mount;
         int flags;
     } entries[] = {
-        {LAYOUT_NETNS, true, 0},          {LAYOUT_IPCNS, true, 0},     {LAYOUT_UTSNS, true, 0},
-        {LAYOUT_SHM, true, AT_REMOVEDIR}, {LAYOUT_HOSTNAME, false, 0}, {LAYOUT_HOSTS, false, 0},
-        {LAYOUT_RESOLV_CONF, false, 0},
+        {LAYOUT_NETNS, true, 0},  {LAYOUT_IPCNS, true, 0},          {LAYOUT_UTSNS, true, 0},
+        {LAYOUT_USERNS, true, 0}, {LAYOUT_SHM, true, AT_REMOVEDIR}, {LAYOUT_HOSTNAME, false, 0},
+        {LAYOUT_HOSTS, false, 0}, {LAYOUT_RESOLV_CONF, false, 0},
     };
     int first = 0;
 

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 
 #include "podmon/stage.h"
+#include "podmon/userns.h"
 #include "shared/cleanup.h"
 #include "shared/fd.h"
 #include "shared/file.h"
@@ -150,6 +151,7 @@ static int fill_kept(SpawnPlan *plan)
     keep(plan, stage->netns_fd);
     keep(plan, stage->ipcns_fd);
     keep(plan, stage->utsns_fd);
+    keep(plan, stage->userns_fd);
     keep(plan, stage->root_fd);
     keep(plan, plan->mounts.null_fd);
     keep(plan, plan->mounts.empty_fd);
@@ -198,6 +200,7 @@ static int plan_new(const SpawnContext *context, const Podmon__ContainerSpec *sp
 {
     SpawnPlan *plan = calloc(1, sizeof(*plan));
     int64_t oom_score_adj = spec->resources ? spec->resources->oom_score_adj : 0;
+    int r;
 
     if (!plan)
         return failure_set(why, FAILURE_INTERNAL, ENOMEM, "cannot plan the process");
@@ -207,6 +210,8 @@ static int plan_new(const SpawnContext *context, const Podmon__ContainerSpec *sp
     plan->stage.cgroup = context->cgroup;
     plan->stage.target_pidfd = plan->stage.root_fd = -1;
     plan->stage.netns_fd = plan->stage.ipcns_fd = plan->stage.utsns_fd = -1;
+    plan->stage.userns_fd = context->sandbox->userns_fd;
+    plan->stage.stdio_uid = userns_host_uid(context->pod->namespaces, identity->uid);
     plan->stage.directory = *spec->cwd ? spec->cwd : "/";
     plan->stage.identity = identity;
     plan->stage.tty_fd = stdio->tty;
@@ -223,7 +228,8 @@ static int plan_new(const SpawnContext *context, const Podmon__ContainerSpec *sp
     if (spec->resources)
         (void)snprintf(plan->stage.oom_score_adj, sizeof(plan->stage.oom_score_adj), "%d",
                        (int)oom_score_adj);
-    return fill_privileges(plan, spec, why);
+    r = userns_check_identity(context->pod->namespaces, identity, why);
+    return r < 0 ? r : fill_privileges(plan, spec, why);
 }
 
 static int plan_pid_namespace(SpawnPlan *plan, const SpawnContext *context,

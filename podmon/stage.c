@@ -118,6 +118,18 @@ static int enter_namespaces(const StagePlan *plan)
     return unshare(CLONE_NEWCGROUP) < 0 ? -errno : 0;
 }
 
+/* Everything before is done as the host's root, because the container's cannot. A copy of the mount
+ * namespace makes it the user namespace's: its root may mount there, and what is mounted now is
+ * locked as it is. */
+static int enter_user_namespace(const StagePlan *plan)
+{
+    int r = join(plan->userns_fd, CLONE_NEWUSER);
+
+    if (r < 0 || plan->userns_fd < 0 || !plan->mounts)
+        return r;
+    return unshare(CLONE_NEWNS) < 0 ? -errno : 0;
+}
+
 /* A program that is not root opens /dev/stdout by name, which needs the pipe to be its own. */
 static void own_pipe(int fd, uid_t uid)
 {
@@ -143,7 +155,7 @@ static int place_stdio(const StagePlan *plan)
         if (dup2(high[i], i) < 0)
             return -errno;
         (void)close(high[i]);
-        own_pipe(i, plan->identity->uid);
+        own_pipe(i, plan->stdio_uid);
     }
     return 0;
 }
@@ -232,6 +244,7 @@ _Noreturn void stage_run(const StagePlan *plan, int outcome_fd)
     stage_check(&stage, STAGE_STDIO, place_stdio(plan));
     stage_check(&stage, STAGE_TERMINAL, start_session(plan));
     stage_check(&stage, STAGE_LABEL, lsm_apply(&plan->lsm, stage.label_fd));
+    stage_check(&stage, STAGE_NAMESPACES, enter_user_namespace(plan));
     stage_check(&stage, STAGE_PREPARE, close_rest(&stage));
     change_identity(&stage);
     reset_signals();

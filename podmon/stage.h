@@ -48,13 +48,15 @@ typedef struct StagePlan {
     const CgroupEntry *cgroup;
     int target_pidfd;                 /* of an exec: whose namespaces are joined; else −1 */
     int netns_fd, ipcns_fd, utsns_fd; /* −1: stays where it is */
+    int userns_fd;                    /* joined last of all, or −1 */
     const MountPlan *mounts;          /* NULL for an exec */
     int root_fd;
     const char *directory; /* working directory */
     char oom_score_adj[8]; /* empty: as podmon's */
     LsmPlan lsm;
     int stdio[3];
-    int tty_fd; /* becomes 0, 1, 2 and the controlling terminal; or −1 */
+    uint32_t stdio_uid; /* the program's user, as the host counts */
+    int tty_fd;         /* becomes 0, 1, 2 and the controlling terminal; or −1 */
     CapabilitySets capabilities;
     const Identity *identity;
     bool no_new_privileges;

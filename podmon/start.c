@@ -11,6 +11,7 @@
 #include "podmon/device_filter.h"
 #include "podmon/ending.h"
 #include "podmon/publish.h"
+#include "podmon/userns.h"
 #include "shared/cleanup.h"
 #include "shared/clock.h"
 #include "shared/fd.h"
@@ -40,12 +41,20 @@ char *start_make_leaf_path(const Container *container)
                : path;
 }
 
+/* To the container's user, whoever that is on the host. */
+static int give(const Container *container, int fd)
+{
+    const Podmon__Namespaces *namespaces = container->pod->spec->namespaces;
+
+    return fchown(fd, userns_host_uid(namespaces, container->identity->uid),
+                  userns_host_gid(namespaces, container->identity->gid));
+}
+
 /* Makes a FIFO that the container's user owns, so that the program can open /dev/stdout again, and
  * opens both ends. The container's is read-write: the death of a podmon is no SIGPIPE, and what is
  * written meanwhile waits for the next. */
 static int open_output(const Container *container, const char *name, int *ret_ours, int *ret_theirs)
 {
-    const Identity *identity = container->identity;
     AUTO_CLOSE int ours = -1, theirs = -1;
 
     if (mkfifoat(container->dir_fd, name, 0600) < 0 && errno != EEXIST)
@@ -54,7 +63,7 @@ static int open_output(const Container *container, const char *name, int *ret_ou
     if (ours < 0)
         return -errno;
     theirs = openat(container->dir_fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-    if (theirs < 0 || fchown(theirs, identity->uid, identity->gid) < 0)
+    if (theirs < 0 || give(container, theirs) < 0)
         return -errno;
     *ret_ours = take_fd(&ours);
     *ret_theirs = take_fd(&theirs);
@@ -63,7 +72,6 @@ static int open_output(const Container *container, const char *name, int *ret_ou
 
 static int open_input(Container *container, int *ret_theirs)
 {
-    const Identity *identity = container->identity;
     AUTO_CLOSE int ours = -1, theirs = -1;
     int r;
 
@@ -81,7 +89,7 @@ static int open_input(Container *container, int *ret_theirs)
     if (theirs < 0)
         return -errno;
     ours = openat(container->dir_fd, "stdin", O_WRONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
-    if (ours < 0 || fchown(theirs, identity->uid, identity->gid) < 0)
+    if (ours < 0 || give(container, theirs) < 0)
         return -errno;
     r = fd_set_nonblocking(theirs, false);
     if (r < 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Names of what lies in the two directories of the system, and the lock that says who lives.
  *
- *   RUN/pods/<pod id>/   (tmpfs, 0700)  state control lock netns ipcns utsns shm/
+ *   RUN/pods/<pod id>/   (tmpfs, 0700)  state control lock netns ipcns utsns userns shm/
  *                                       resolv.conf hostname hosts, samples/pod,
  *                                       per container a directory
  *                                       <container id>/ with stdout stderr stdin (FIFOs)
@@ -20,6 +20,7 @@
 #define LAYOUT_NETNS "netns"
 #define LAYOUT_IPCNS "ipcns"
 #define LAYOUT_UTSNS "utsns"
+#define LAYOUT_USERNS "userns"
 #define LAYOUT_SHM "shm"
 /* In a directory of its own, so that who watches the pod's for changes of state is not woken. */
 #define LAYOUT_SAMPLES "samples"

@@ -99,10 +99,6 @@ static int check_kind(const Runtime__V1__Mount *from, size_t position, Failure *
                            "config.mounts[%zu].image: \"%.200s\": images as volumes are not built "
                            "yet",
                            position, from->image->image);
-    if (from->n_uidmappings + from->n_gidmappings > 0)
-        return failure_say(why, FAILURE_UNIMPLEMENTED,
-                           "config.mounts[%zu].uidMappings: id-mapped mounts are not built yet",
-                           position);
     if ((unsigned)from->propagation > RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_BIDIRECTIONAL)
         return failure_say(why, FAILURE_INVALID_ARGUMENT,
                            "config.mounts[%zu].propagation: %d is not a propagation", position,
@@ -119,8 +115,38 @@ static int check_kind(const Runtime__V1__Mount *from, size_t position, Failure *
     return 0;
 }
 
+static bool mappings_are(Runtime__V1__IDMapping *const *from, size_t count,
+                         Podmon__IdMapping *const *expected, size_t expected_count)
+{
+    return count == expected_count &&
+           (count == 0 || (from[0]->host_id == expected[0]->host_id &&
+                           from[0]->container_id == expected[0]->container_id &&
+                           from[0]->length == expected[0]->length));
+}
+
+/* None, or the pod's own: then the mount's owners are those of the pod's user namespace. */
+static int lower_mappings(const Runtime__V1__Mount *from, size_t position,
+                          const Podmon__Namespaces *namespaces, Podmon__Mount *mount, Failure *why)
+{
+    if (from->n_uidmappings + from->n_gidmappings == 0)
+        return 0;
+    if (!mappings_are(from->uidmappings, from->n_uidmappings, namespaces->uid_mappings,
+                      namespaces->n_uid_mappings) ||
+        !mappings_are(from->gidmappings, from->n_gidmappings, namespaces->gid_mappings,
+                      namespaces->n_gid_mappings))
+        return failure_say(why, FAILURE_INVALID_ARGUMENT,
+                           "config.mounts[%zu].uidMappings and gidMappings: are not those of the "
+                           "sandbox's user namespace",
+                           position);
+    mount->n_uid_mappings = namespaces->n_uid_mappings;
+    mount->uid_mappings = namespaces->uid_mappings;
+    mount->n_gid_mappings = namespaces->n_gid_mappings;
+    mount->gid_mappings = namespaces->gid_mappings;
+    return 0;
+}
+
 static int lower_mount(Arena *arena, const Runtime__V1__Mount *from, size_t position,
-                       Podmon__Mount **ret, Failure *why)
+                       const Podmon__Namespaces *namespaces, Podmon__Mount **ret, Failure *why)
 {
     static const Podmon__MountPropagation propagations[] = {
         [RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_PRIVATE] =
@@ -160,6 +186,8 @@ static int lower_mount(Arena *arena, const Runtime__V1__Mount *from, size_t posi
     mount->selinux_relabel = from->selinux_relabel;
     mount->requested = true;
     r = lower_options(from, position, mount, why);
+    if (r >= 0)
+        r = lower_mappings(from, position, namespaces, mount, why);
     if (r < 0)
         return r;
     *ret = mount;
@@ -249,7 +277,7 @@ int lower_mounts(Arena *arena, const Runtime__V1__ContainerConfig *from,
                            count, MOUNTS_MAX);
     requested = arena_alloc_array(arena, count, sizeof(Podmon__Mount *));
     for (size_t i = 0; i < count; i++) {
-        int r = lower_mount(arena, from->mounts[i], i, &requested[i], why);
+        int r = lower_mount(arena, from->mounts[i], i, spec->namespaces, &requested[i], why);
 
         if (r < 0)
             return r;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
 #include <string.h>
 
 #include "dispatcher/cri/check.h"
@@ -41,25 +42,93 @@ static int lower_mode(Runtime__V1__NamespaceMode mode, unsigned allowed, const c
     return 0;
 }
 
-/* Absent options and mode NODE without mappings are the host's user namespace. */
-static int check_user_namespace(const Runtime__V1__UserNamespace *from, Failure *why)
+/* Exactly one range, that has the container's root in it: more is not promised by the API. */
+static int lower_mapping(Arena *arena, Runtime__V1__IDMapping *const *from, size_t count,
+                         const char *member, Podmon__IdMapping ***ret, size_t *ret_count,
+                         Failure *why)
 {
-    Podmon__NamespaceMode mode = PODMON__NAMESPACE_MODE__NAMESPACE_NODE;
+    Podmon__IdMapping *mapping;
+
+    if (count != 1)
+        return failure_say(why, FAILURE_INVALID_ARGUMENT,
+                           FIELD ".userns_options.%s: %zu mappings, where there has to be one",
+                           member, count);
+    if (from[0]->container_id != 0)
+        return failure_say(why, FAILURE_INVALID_ARGUMENT,
+                           FIELD ".userns_options.%s[0].container_id: %" PRIu32
+                                 " leaves 0 unmapped",
+                           member, from[0]->container_id);
+    if (from[0]->length == 0 || from[0]->length > UINT32_MAX - from[0]->host_id)
+        return failure_say(why, FAILURE_INVALID_ARGUMENT,
+                           FIELD ".userns_options.%s[0].length: %" PRIu32 " from %" PRIu32
+                                 " on is no range of ids",
+                           member, from[0]->length, from[0]->host_id);
+    mapping = arena_alloc(arena, sizeof(*mapping));
+    podmon__id_mapping__init(mapping);
+    mapping->host_id = from[0]->host_id;
+    mapping->length = from[0]->length;
+    *ret = arena_alloc_array(arena, 1, sizeof(Podmon__IdMapping *));
+    (*ret)[0] = mapping;
+    *ret_count = 1;
+    return 0;
+}
+
+/* Absent options and mode NODE without mappings are the host's user namespace. */
+static int lower_user_namespace(Arena *arena, const Runtime__V1__UserNamespace *from,
+                                Podmon__Namespaces *namespaces, Failure *why)
+{
     int r;
 
+    namespaces->user = PODMON__NAMESPACE_MODE__NAMESPACE_NODE;
     if (!from)
         return 0;
-    r = lower_mode(from->mode, ALLOW(POD) | ALLOW(NODE), "userns_options.mode", &mode, why);
+    r = lower_mode(from->mode, ALLOW(POD) | ALLOW(NODE), "userns_options.mode", &namespaces->user,
+                   why);
     if (r < 0)
         return r;
-    if (mode == PODMON__NAMESPACE_MODE__NAMESPACE_POD)
-        return failure_say(why, FAILURE_UNIMPLEMENTED,
-                           FIELD
-                           ".userns_options.mode: POD: pods with a user namespace of their "
-                           "own are not built yet");
-    if (from->n_uids > 0 || from->n_gids > 0)
+    if (namespaces->user == PODMON__NAMESPACE_MODE__NAMESPACE_NODE)
+        return from->n_uids + from->n_gids == 0
+                   ? 0
+                   : failure_say(why, FAILURE_INVALID_ARGUMENT,
+                                 FIELD ".userns_options: mappings with mode NODE");
+    r = lower_mapping(arena, from->uids, from->n_uids, "uids", &namespaces->uid_mappings,
+                      &namespaces->n_uid_mappings, why);
+    return r < 0 ? r
+                 : lower_mapping(arena, from->gids, from->n_gids, "gids", &namespaces->gid_mappings,
+                                 &namespaces->n_gid_mappings, why);
+}
+
+static bool mappings_are_equal(Podmon__IdMapping *const *left, size_t left_count,
+                               Podmon__IdMapping *const *right, size_t right_count)
+{
+    return left_count == right_count &&
+           (left_count == 0 || (left[0]->host_id == right[0]->host_id &&
+                                left[0]->container_id == right[0]->container_id &&
+                                left[0]->length == right[0]->length));
+}
+
+/* A container is in its pod's user namespace; options that say something else are a mistake. */
+static int use_pods_user_namespace(Arena *arena, const Runtime__V1__UserNamespace *from,
+                                   const Podmon__Namespaces *of_pod, Podmon__Namespaces *namespaces,
+                                   Failure *why)
+{
+    Podmon__Namespaces asked = PODMON__NAMESPACES__INIT;
+    int r = from ? lower_user_namespace(arena, from, &asked, why) : 0;
+
+    if (r < 0)
+        return r;
+    if (from && (asked.user != of_pod->user ||
+                 !mappings_are_equal(asked.uid_mappings, asked.n_uid_mappings, of_pod->uid_mappings,
+                                     of_pod->n_uid_mappings) ||
+                 !mappings_are_equal(asked.gid_mappings, asked.n_gid_mappings, of_pod->gid_mappings,
+                                     of_pod->n_gid_mappings)))
         return failure_say(why, FAILURE_INVALID_ARGUMENT,
-                           FIELD ".userns_options: mappings with mode NODE");
+                           FIELD ".userns_options: are not those of the sandbox");
+    namespaces->user = of_pod->user;
+    namespaces->n_uid_mappings = of_pod->n_uid_mappings;
+    namespaces->uid_mappings = of_pod->uid_mappings;
+    namespaces->n_gid_mappings = of_pod->n_gid_mappings;
+    namespaces->gid_mappings = of_pod->gid_mappings;
     return 0;
 }
 
@@ -83,7 +152,7 @@ int lower_pod_namespaces(Arena *arena, const Runtime__V1__NamespaceOption *from,
         r = lower_mode(from->ipc, ALLOW(POD) | ALLOW(NODE), "ipc", &namespaces->ipc, why);
         if (r < 0)
             return r;
-        r = check_user_namespace(from->userns_options, why);
+        r = lower_user_namespace(arena, from->userns_options, namespaces, why);
         if (r < 0)
             return r;
     }
@@ -149,16 +218,16 @@ int lower_container_namespaces(Arena *arena, const Runtime__V1__NamespaceOption 
     podmon__namespaces__init(namespaces);
     namespaces->network = pod->spec->namespaces->network;
     namespaces->ipc = pod->spec->namespaces->ipc;
-    namespaces->user = pod->spec->namespaces->user;
     namespaces->pid = pod->spec->namespaces->pid;
+    r = use_pods_user_namespace(arena, from ? from->userns_options : NULL, pod->spec->namespaces,
+                                namespaces, why);
+    if (r < 0)
+        return r;
     if (from) {
         r = lower_mode(from->network, ALLOW(POD) | ALLOW(NODE), "network", &unused, why);
         if (r < 0)
             return r;
         r = lower_mode(from->ipc, ALLOW(POD) | ALLOW(NODE), "ipc", &unused, why);
-        if (r < 0)
-            return r;
-        r = check_user_namespace(from->userns_options, why);
         if (r < 0)
             return r;
         r = lower_pid(from, pod, namespaces, why);

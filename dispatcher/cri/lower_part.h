@@ -34,7 +34,7 @@ int lower_process(const LowerContext *context, const Runtime__V1__ContainerConfi
                   Podmon__ContainerSpec *spec, Failure *why);
 
 /* The file systems every container has and the mounts of the request, parents first. Wants
- * spec->security. */
+ * spec->security and spec->namespaces. */
 int lower_mounts(Arena *arena, const Runtime__V1__ContainerConfig *from,
                  Podmon__ContainerSpec *spec, Failure *why);
 

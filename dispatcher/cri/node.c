@@ -3,6 +3,7 @@
 #include "dispatcher/cri/forward.h"
 #include "dispatcher/cri/handlers.h"
 #include "dispatcher/cri/info.h"
+#include "dispatcher/cri/kernel.h"
 #include "dispatcher/cri/map.h"
 #include "dispatcher/cri/readiness.h"
 #include "runtime_v1.pb-c.h"
@@ -65,7 +66,11 @@ static void add_handlers(Arena *arena, Runtime__V1__StatusResponse *response)
     runtime__v1__runtime_handler_features__init(handler_features);
     runtime__v1__runtime_features__init(features);
     handler->features = handler_features;
+    handler_features->recursive_read_only_mounts = true;
+    handler_features->user_namespaces = kernel_has_user_namespaces();
     features->supplemental_groups_policy = true;
+    features->user_namespaces_host_network = handler_features->user_namespaces;
+    features->mount_options = true;
     response->n_runtime_handlers = 1;
     response->runtime_handlers = arena_alloc_array(arena, 1, sizeof(Runtime__V1__RuntimeHandler *));
     response->runtime_handlers[0] = handler;

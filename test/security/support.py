@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What several of the security tests need."""
 
+import contextlib
+import json
+
 
 def security(node, **fields):
     """The linux part of a container's configuration, with these fields of its security context."""
@@ -20,3 +23,15 @@ def privileged_pod(node, make_pod):
 def shell(pod, script, **fields):
     """What the script prints, run to its end as a container of its own."""
     return pod.run("sh", "-c", script, **fields)[1]
+
+
+@contextlib.contextmanager
+def loopback_network(node):
+    """A CNI network that gives pods nothing but their loopback."""
+    path = node.cni / "10-loopback.conflist"
+    path.write_text(json.dumps({"cniVersion": "1.0.0", "name": "lo",
+                                "plugins": [{"type": "loopback"}]}))
+    try:
+        yield
+    finally:
+        path.unlink()

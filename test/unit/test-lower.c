@@ -13,6 +13,7 @@
 #define CONTAINER_ID "00000000000000000000000000000000000000110123456789abcdef01234567"
 #define OTHER_ID "00000000000000000000000000000000000000220123456789abcdef01234567"
 #define SECURITY "config.linux.security_context."
+#define USERNS SECURITY "namespace_options.userns_options."
 #define LONG_64 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
 typedef struct Refusal {
@@ -113,8 +114,15 @@ static const Refusal POD_REFUSALS[] = {
     {SECURITY "namespace_options.ipc=3", INVALID, "ipc: TARGET is not possible here"},
     {SECURITY "namespace_options.pid=3", INVALID, "pid: TARGET is not possible here"},
     {SECURITY "namespace_options.pid=-1", INVALID, "pid: -1 is not a namespace mode"},
-    {SECURITY "namespace_options.userns_options.mode=0", FAILURE_UNIMPLEMENTED,
-     "user namespace of their own are not built yet"},
+    {SECURITY "namespace_options.userns_options.mode=0", INVALID,
+     "userns_options.uids: 0 mappings, where there has to be one"},
+    {USERNS "uids[0].length=5|" USERNS "uids[1].length=5", INVALID, "uids: 2 mappings"},
+    {USERNS "uids[0].length=5|" USERNS "uids[0].container_id=1", INVALID,
+     "userns_options.uids[0].container_id: 1 leaves 0 unmapped"},
+    {USERNS "uids[0].host_id=9", INVALID, "userns_options.uids[0].length: 0 from 9 on is no range"},
+    {USERNS "uids[0].host_id=9|" USERNS "uids[0].length=4294967290", INVALID,
+     "length: 4294967290 from 9 on is no range"},
+    {USERNS "uids[0].length=5", INVALID, "userns_options.gids: 0 mappings"},
     {SECURITY "namespace_options.userns_options.mode=1", INVALID,
      "userns_options.mode: CONTAINER is not possible here"},
     {SECURITY "namespace_options.userns_options.mode=3", INVALID, "TARGET is not possible here"},
@@ -167,6 +175,10 @@ static const Expectation POD_PLANS[] = {
     {SECURITY "namespace_options.pid=1", "namespaces.pid", "1"},
     {SECURITY "namespace_options.pid=2|" SECURITY "namespace_options.ipc=2", "namespaces.ipc", "2"},
     {SECURITY "namespace_options.userns_options.mode=2", "namespaces.user", "2"},
+    {USERNS "uids[0].host_id=9|" USERNS "uids[0].length=7|" USERNS "gids[0].length=7",
+     "namespaces.uid_mappings[0].host_id", "9"},
+    {USERNS "uids[0].host_id=9|" USERNS "uids[0].length=7|" USERNS "gids[0].length=8",
+     "namespaces.gid_mappings[0].length", "8"},
     {"", "cgroup.unit", ""},
     {"", "cgroup.slice", ""},
     {"", "cgroup.parent", "/podmon.slice"},
@@ -283,7 +295,7 @@ static const Refusal CONTAINER_REFUSALS[] = {
     {"mounts[0].container_path=/a|mounts[0].image.image=busybox", FAILURE_UNIMPLEMENTED,
      "config.mounts[0].image: \"busybox\": images as volumes are not built yet"},
     {"mounts[0].container_path=/a|mounts[0].host_path=/b|mounts[0].uidMappings[0].length=1",
-     FAILURE_UNIMPLEMENTED, "id-mapped mounts are not built yet"},
+     INVALID, "config.mounts[0].uidMappings and gidMappings: are not those of the sandbox's"},
     {"mounts[0].container_path=/a|mounts[0].host_path=/b|mounts[0].mount_options[0]=suid", INVALID,
      "config.mounts[0].mount_options[0]: \"suid\" is not noexec, nodev or nosuid"},
     {"CDI_devices[0].name=vendor/x=1", FAILURE_UNIMPLEMENTED, "CDI devices are not built yet"},
@@ -359,8 +371,11 @@ static const Refusal CONTAINER_REFUSALS[] = {
     {"linux.security_context.namespace_options.network=1", INVALID,
      "network: CONTAINER is not possible here"},
     {"linux.security_context.namespace_options.ipc=3", INVALID, "ipc: TARGET is not possible"},
-    {"linux.security_context.namespace_options.userns_options.mode=0", FAILURE_UNIMPLEMENTED,
-     "are not built yet"},
+    {"linux.security_context.namespace_options.userns_options.mode=0", INVALID,
+     "userns_options.uids: 0 mappings"},
+    {"linux.security_context.namespace_options.userns_options.uids[0].length=5"
+     "|linux.security_context.namespace_options.userns_options.gids[0].length=5",
+     INVALID, "userns_options: are not those of the sandbox"},
     {"linux.security_context.selinux_options.user=a b", INVALID, "selinux_options: \"a b\""},
     {"linux.resources.cpu_period=999", INVALID,
      "config.linux.resources.cpu_period: 999 is outside 1000..1000000"},
