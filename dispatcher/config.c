@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "dispatcher/config.h"
 
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -143,6 +144,17 @@ static int parse_list(const char *value, bool more, bool (*check)(const char *),
     return 0;
 }
 
+static int parse_address(const Setting *setting, const char *value, bool more, void *field)
+{
+    struct in6_addr address;
+
+    (void)setting;
+    (void)more;
+    if (inet_pton(AF_INET, value, &address) != 1 && inet_pton(AF_INET6, value, &address) != 1)
+        return -EINVAL;
+    return replace_text(field, value);
+}
+
 static int parse_paths(const Setting *setting, const char *value, bool more, void *field)
 {
     (void)setting;
@@ -161,6 +173,7 @@ static const SettingKind kind_words = {parse_words, "a list of words", true};
 static const SettingKind kind_switch = {parse_switch, "yes or no", false};
 static const SettingKind kind_slice = {
     parse_slice, "the name of a slice or a clean absolute path of a cgroup", false};
+static const SettingKind kind_address = {parse_address, "an IP address", false};
 static const SettingKind kind_level = {parse_level,
                                        "error, warning, notice, info, debug or a number", false};
 static const SettingKind kind_number = {parse_number, "a number", false};
@@ -188,6 +201,8 @@ static const Setting settings[] = {
     {"container", "seccomp_profile_dir", &kind_path, FIELD(seccomp_profile_dir), 0, PATH_MAX - 1,
      "/var/lib/kubelet/seccomp"},
     {"stats", "period_ms", &kind_number_32, FIELD(stats_period_ms), 1000, 3600000, "10000"},
+    {"stream", "address", &kind_address, FIELD(stream_address), 0, 0, "127.0.0.1"},
+    {"stream", "port", &kind_number_32, FIELD(stream_port), 0, UINT16_MAX, "0"},
     {"image", "pinned", &kind_words, FIELD(pinned), 0, 0, ""},
 };
 
@@ -428,6 +443,7 @@ void config_done(Config *config)
     free(config->cni_conf_dir);
     text_list_free(config->cni_bin_dirs);
     free(config->seccomp_profile_dir);
+    free(config->stream_address);
     text_list_free(config->pinned);
     *config = (Config){0};
 }

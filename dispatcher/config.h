@@ -38,6 +38,10 @@ typedef struct Config {
     /* [stats] */
     uint32_t stats_period_ms; /* between two measurements of a pod */
 
+    /* [stream] */
+    char *stream_address; /* of IPv4 or IPv6, where clients of exec, attach, port-forward connect */
+    uint32_t stream_port; /* 0: any, but the same from one start to the next */
+
     /* [image] */
     char **pinned; /* references that image garbage collection leaves alone */
 } Config;

@@ -20,6 +20,7 @@
 #include "dispatcher/pods/client.h"
 #include "dispatcher/pods/index.h"
 #include "dispatcher/socket.h"
+#include "dispatcher/stream/endpoint.h"
 #include "shared/cleanup.h"
 #include "shared/clock.h"
 #include "shared/file.h"
@@ -145,7 +146,7 @@ static int dispatcher_open_node(Dispatcher *dispatcher, Failure *why)
     r = pod_client_new(node->loop, &paths, &node->client);
     if (r < 0)
         return failure_set(why, FAILURE_INTERNAL, -r, "cannot prepare calls to pods");
-    return 0;
+    return stream_endpoint_new(node, &node->endpoint, why);
 }
 
 static int dispatcher_listen(Dispatcher *dispatcher, Failure *why)
@@ -226,6 +227,7 @@ static void on_terminate(void *data)
 static void dispatcher_done(Dispatcher *dispatcher)
 {
     (void)grpc_server_free(dispatcher->server);
+    (void)stream_endpoint_free(dispatcher->node.endpoint);
     (void)pod_client_free(dispatcher->node.client);
     (void)events_free(dispatcher->node.events);
     (void)image_store_free(dispatcher->node.images);

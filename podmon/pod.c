@@ -10,6 +10,7 @@
 #include "podmon/container.h"
 #include "podmon/publish.h"
 #include "podmon/sample.h"
+#include "podmon/stream/streams.h"
 #include "shared/cleanup.h"
 #include "shared/clock.h"
 #include "shared/fd.h"
@@ -71,6 +72,7 @@ Pod *pod_free(Pod *pod)
 {
     if (!pod)
         return NULL;
+    pod->streams = streams_free(pod->streams);
     while (pod->containers)
         container_free(pod->containers);
     pod->sampler = sampler_free(pod->sampler);
@@ -182,7 +184,7 @@ static bool child_is_ours(void *data, pid_t pid)
 {
     const Pod *pod = data;
 
-    if (pid == pod->sandbox.init_pid)
+    if (pid == pod->sandbox.init_pid || streams_own(pod->streams, pid))
         return true;
     for (const Container *container = pod->containers; container; container = container->next)
         if (container->process.pid == pid)

@@ -16,6 +16,7 @@
 enum { POD_CONTAINERS_MAX = 1000 };
 
 struct Container; /* podmon/container.h */
+struct Streams;   /* podmon/stream/streams.h */
 struct Sampler;   /* podmon/sample.h */
 
 typedef struct Pod {
@@ -36,6 +37,7 @@ typedef struct Pod {
     int root_fd;
 
     struct Container *containers; /* list */
+    struct Streams *streams;      /* NULL until the first */
     unsigned exec_count;          /* ever started: names their cgroups */
     unsigned exec_running;
 

@@ -6,7 +6,10 @@
 #include "podmon/container.h"
 #include "podmon/exec.h"
 #include "podmon/start.h"
+#include "podmon/stream/streams.h"
+#include "podmon/stream/token.h"
 #include "podmon/teardown.h"
+#include "shared/cleanup.h"
 #include "shared/log.h"
 #include "shared/message.h"
 
@@ -165,6 +168,48 @@ static void update_container(Pod *pod, Call *call, const Podmon__Request *reques
         call_answer_done(call);
 }
 
+/* ---- streams */
+
+static void prepare_stream(Pod *pod, Call *call, const Podmon__Request *request)
+{
+    const Podmon__PrepareStream *stream = request->prepare_stream;
+    bool is_ports = stream->operation == PODMON__STREAM_OPERATION__STREAM_PORT_FORWARD;
+    bool is_attach = stream->operation == PODMON__STREAM_OPERATION__STREAM_ATTACH;
+    const Container *container = container_find(pod, stream->id);
+    Podmon__Reply reply = PODMON__REPLY__INIT;
+    char token[TOKEN_SIZE];
+    Failure why = {0};
+
+    if (!is_ports && !container) {
+        refuse_unknown(call, stream->id);
+        return;
+    }
+    if (!is_ports && !container_allows(container, CONTAINER_EVENT_EXEC,
+                                       is_attach ? "attached to" : "executed in", call))
+        return;
+    reply.token = token;
+    if (streams_prepare(pod, stream, token, &why) < 0)
+        call_answer_failure(call, &why);
+    else
+        call_answer(call, &reply);
+}
+
+static void hand_stream(Pod *pod, Call *call, const Podmon__Request *request)
+{
+    AUTO_CLOSE int fd = call_take_fd(call);
+    Failure why = {0};
+    int r;
+
+    if (fd < 0)
+        r = failure_say(&why, FAILURE_INVALID_ARGUMENT, "no connection came with the stream");
+    else
+        r = streams_take(pod, request->hand_stream, fd, &why);
+    if (r < 0)
+        call_answer_failure(call, &why);
+    else
+        call_answer_done(call);
+}
+
 /* Takes the place of what was there; `from` NULL: nothing to take. */
 static int replace_resources(Podmon__Resources **field, const Podmon__Resources *from)
 {
@@ -218,6 +263,8 @@ static const RequestKind KINDS[] = {
     [PODMON__REQUEST__CALL_EXEC_SYNC] = {"ExecSync", POD_EVENT_USE, exec_sync},
     [PODMON__REQUEST__CALL_UPDATE_CONTAINER] = {"UpdateContainer", POD_EVENT_USE, update_container},
     [PODMON__REQUEST__CALL_UPDATE_POD] = {"UpdatePod", POD_EVENT_USE, update_pod},
+    [PODMON__REQUEST__CALL_PREPARE_STREAM] = {"PrepareStream", POD_EVENT_USE, prepare_stream},
+    [PODMON__REQUEST__CALL_HAND_STREAM] = {"HandStream", POD_EVENT_USE, hand_stream},
 };
 
 static void refuse(Pod *pod, Call *call, const char *name)

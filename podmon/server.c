@@ -20,6 +20,7 @@ struct Call {
     EventSource *source;
     EventSource *timer;
     Podmon__Request *request;
+    int passed_fd; /* came with it; −1 */
     ServerFunction gone;
     void *gone_data;
     Call *next; /* in the server's list */
@@ -54,6 +55,7 @@ static Call *call_free(Call *call)
     event_free(call->source);
     event_free(call->timer);
     fd_close(&call->fd);
+    fd_close(&call->passed_fd);
     if (call->request)
         podmon__request__free_unpacked(call->request, NULL);
     free(call);
@@ -101,6 +103,11 @@ void call_answer_failure(Call *call, const Failure *why)
     call_answer(call, &reply);
 }
 
+int call_take_fd(Call *call)
+{
+    return take_fd(&call->passed_fd);
+}
+
 void call_on_gone(Call *call, ServerFunction gone, void *data)
 {
     call->gone = gone;
@@ -138,6 +145,7 @@ static void call_ready(void *data, uint32_t events)
 {
     Call *call = data;
     ProtobufCMessage *message = NULL;
+    ChannelMessage envelope = {0};
     int r;
 
     (void)events;
@@ -145,7 +153,7 @@ static void call_ready(void *data, uint32_t events)
         call_hung_up(call);
         return;
     }
-    r = message_receive(call->fd, &podmon__request__descriptor, NULL, &message);
+    r = message_receive(call->fd, &podmon__request__descriptor, &envelope, &message);
     if (r == -EAGAIN)
         return;
     if (r <= 0) {
@@ -155,6 +163,9 @@ static void call_ready(void *data, uint32_t events)
         return;
     }
     call->request = (Podmon__Request *)message;
+    if (envelope.fds_count > 0)
+        call->passed_fd = take_fd(&envelope.fds[0]);
+    channel_message_done(&envelope);
     call->timer = event_free(call->timer);
     call->server->handler(call->server->data, call, call->request);
 }
@@ -177,6 +188,7 @@ static int call_new(Server *server, int fd)
     }
     call->server = server;
     call->fd = fd;
+    call->passed_fd = -1;
     r = event_add_fd(server->loop, fd, EPOLLIN | EPOLLRDHUP, call_ready, call, &call->source);
     if (r >= 0)
         r = event_add_timer(server->loop, deadline, call_expired, call, &call->timer);

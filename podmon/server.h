@@ -33,6 +33,9 @@ void call_answer(Call *call, const Podmon__Reply *reply);
 void call_answer_done(Call *call);
 void call_answer_failure(Call *call, const Failure *why);
 
+/* The descriptor that came with the request, the caller's from then on; −1: none (any more). */
+int call_take_fd(Call *call);
+
 /* Tells when the client has gone away before the answer (it is still due); NULL: no longer. */
 void call_on_gone(Call *call, ServerFunction gone, void *data);
 

@@ -22,8 +22,17 @@ typedef struct Stream {
     LogLine line;
 } Stream;
 
+struct StdioTap {
+    Stdio *stdio;
+    StdioTap *next;
+    const StdioTapEvents *events;
+    void *data;
+};
+
 struct Stdio {
     EventLoop *loop;
+    StdioTap *taps;
+    StdioTap *next_tap; /* while all are told something: who is next */
     LogFile log;
     Stream streams[STDIO_STREAMS];
     EventSource *deadline;
@@ -39,6 +48,7 @@ int stdio_new(EventLoop *loop, LogFile *log, Stdio **ret)
     if (!self)
         return -ENOMEM;
     self->loop = loop;
+    self->taps = self->next_tap = NULL;
     self->log = *log;
     self->deadline = NULL;
     self->done = NULL;
@@ -59,6 +69,12 @@ Stdio *stdio_free(Stdio *self)
 {
     if (!self)
         return NULL;
+    while (self->taps) {
+        StdioTap *tap = self->taps;
+        self->taps = tap->next;
+        tap->events->end(tap->data);
+        free(tap);
+    }
     for (int i = 0; i < STDIO_STREAMS; i++) {
         event_free(self->streams[i].source);
         fd_close(&self->streams[i].fd);
@@ -67,6 +83,48 @@ Stdio *stdio_free(Stdio *self)
     logfile_close(&self->log);
     free(self);
     return NULL;
+}
+
+int stdio_tap(Stdio *self, const StdioTapEvents *events, void *data, StdioTap **ret)
+{
+    StdioTap *tap = malloc(sizeof(*tap));
+
+    if (!tap)
+        return -ENOMEM;
+    *tap = (StdioTap){self, self->taps, events, data};
+    self->taps = tap;
+    *ret = tap;
+    return 0;
+}
+
+StdioTap *stdio_untap(StdioTap *tap)
+{
+    StdioTap **link;
+
+    if (!tap)
+        return NULL;
+    for (link = &tap->stdio->taps; *link != tap; link = &(*link)->next)
+        ;
+    *link = tap->next;
+    if (tap->stdio->next_tap == tap)
+        tap->stdio->next_tap = tap->next;
+    free(tap);
+    return NULL;
+}
+
+/* With size 0: the stream has ended. */
+static void tell_taps(const Stream *stream, const char *data, size_t size)
+{
+    Stdio *self = stream->stdio;
+    StdioStream which = (StdioStream)(stream - self->streams);
+
+    for (StdioTap *tap = self->taps; tap; tap = self->next_tap) {
+        self->next_tap = tap->next;
+        if (size > 0)
+            tap->events->bytes(tap->data, which, data, size);
+        else
+            tap->events->stream_end(tap->data, which);
+    }
 }
 
 static void stream_flush(Stream *stream)
@@ -106,6 +164,7 @@ static bool stream_read(Stream *stream, int reads)
         if (size <= 0)
             return false;
         stream_log(stream, data, (size_t)size);
+        tell_taps(stream, data, (size_t)size);
     }
     return true;
 }
@@ -115,6 +174,7 @@ static void stream_end(Stream *stream)
     stream->source = event_free(stream->source);
     fd_close(&stream->fd);
     stream_flush(stream);
+    tell_taps(stream, NULL, 0);
 }
 
 static bool streams_have_ended(const Stdio *self)

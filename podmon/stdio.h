@@ -34,3 +34,16 @@ int stdio_drain(Stdio *self, uint64_t deadline, StdioDone done, void *data);
 /* Goes on in a new file at the same path: unfinished lines end in the old one as partial records.
  * On failure the old file stays in use. */
 int stdio_reopen_log(Stdio *self, const char *directory, const char *path, Failure *why);
+
+/* Another who gets what is written, beside the log, from now on. A tap may be taken off inside any
+ * of these. */
+typedef struct StdioTapEvents {
+    void (*bytes)(void *data, StdioStream stream, const char *bytes, size_t size);
+    void (*stream_end)(void *data, StdioStream stream);
+    void (*end)(void *data); /* the Stdio goes, and the tap with it */
+} StdioTapEvents;
+
+typedef struct StdioTap StdioTap;
+
+int stdio_tap(Stdio *self, const StdioTapEvents *events, void *data, StdioTap **ret); /* −ENOMEM */
+StdioTap *stdio_untap(StdioTap *tap); /* returns NULL; accepts NULL */

@@ -8,6 +8,7 @@
 #include "podmon/container.h"
 #include "podmon/network.h"
 #include "podmon/publish.h"
+#include "podmon/stream/streams.h"
 #include "shared/cleanup.h"
 #include "shared/clock.h"
 #include "shared/file.h"
@@ -150,6 +151,7 @@ static void begin_stop(Pod *pod)
     (void)pod_advance(pod, POD_EVENT_STOP);
     pod_publish_surely(pod);
     pod->tries = 0;
+    streams_stop(pod);
     for (Container *container = pod->containers; container; container = container->next)
         container_stop(container, 0, NULL);
 }

@@ -50,6 +50,11 @@ void cri_stream_pod_sandbox_metrics(CriCall *call);
 /* exec.c */
 void cri_exec_sync(CriCall *call);
 
+/* stream.c */
+void cri_exec(CriCall *call);
+void cri_attach(CriCall *call);
+void cri_port_forward(CriCall *call);
+
 /* image.c */
 void cri_list_images(CriCall *call);
 void cri_stream_images(CriCall *call);

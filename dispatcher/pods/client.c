@@ -43,6 +43,7 @@ struct PodCall {
     PodClient *client;
     char pod_id[ID_SIZE];
     ProtobufCMessage *request;
+    int passed_fd;      /* goes with the request; −1 */
     int fd;             /* −1 between attempts */
     EventSource *begin; /* the next attempt, deferred or by time */
     EventSource *reply;
@@ -164,10 +165,13 @@ static void call_again(PodCall *call, uint64_t delay_ms)
         call_fail(call, FAILURE_RESOURCE_EXHAUSTED, "out of memory");
 }
 
-/* A command must not run twice; everything else may be asked again. */
+/* A command must not run twice, and a token is good only once; everything else may be asked again.
+ */
 static bool is_repeatable(const PodCall *call)
 {
-    return ((const Podmon__Request *)call->request)->call_case != PODMON__REQUEST__CALL_EXEC_SYNC;
+    Podmon__Request__CallCase kind = ((const Podmon__Request *)call->request)->call_case;
+
+    return kind != PODMON__REQUEST__CALL_EXEC_SYNC && kind != PODMON__REQUEST__CALL_HAND_STREAM;
 }
 
 /* The podmon went away without an answer: it had nothing left to do just then, or it died. */
@@ -261,7 +265,7 @@ static void call_begin(void *data, uint32_t events)
         return;
     }
     call->fd = r;
-    r = message_send(call->fd, call->request, NULL, 0);
+    r = message_send(call->fd, call->request, &call->passed_fd, call->passed_fd < 0 ? 0 : 1);
     if (r == -EPIPE || r == -ECONNRESET) {
         call_lost(call);
         return;
@@ -285,12 +289,19 @@ static void on_deadline(void *data, uint32_t events)
 void pod_call(PodClient *client, const char *pod_id, const Podmon__Request *request,
               uint64_t deadline, PodAnswer answer, void *data, PodCall **ret)
 {
+    pod_call_with(client, pod_id, request, -1, deadline, answer, data, ret);
+}
+
+void pod_call_with(PodClient *client, const char *pod_id, const Podmon__Request *request, int fd,
+                   uint64_t deadline, PodAnswer answer, void *data, PodCall **ret)
+{
     PodCall *call = calloc(1, sizeof(*call));
 
     /* The dispatcher's requests do not outlive a lack of memory: it holds nothing. */
     if (!call)
         abort();
     *call = (PodCall){.client = client,
+                      .passed_fd = fd,
                       .fd = -1,
                       .answer = answer,
                       .data = data,

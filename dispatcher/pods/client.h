@@ -28,6 +28,11 @@ PodClient *pod_client_free(PodClient *client);
 void pod_call(PodClient *client, const char *pod_id, const Podmon__Request *request,
               uint64_t deadline, PodAnswer answer, void *data, PodCall **ret);
 
+/* The same with a descriptor beside the request, which stays the caller's and open until the
+ * answer. Asked only once. */
+void pod_call_with(PodClient *client, const char *pod_id, const Podmon__Request *request, int fd,
+                   uint64_t deadline, PodAnswer answer, void *data, PodCall **ret);
+
 /* Calls it off: no answer comes, the connection closes, and podmon ends what exists only for this
  * caller (ExecSync). */
 void pod_call_cancel(PodCall *call);
