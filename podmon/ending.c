@@ -6,6 +6,7 @@
 
 #include "podmon/publish.h"
 #include "podmon/teardown.h"
+#include "podmon/terminal.h"
 #include "shared/clock.h"
 #include "shared/fd.h"
 #include "shared/log.h"
@@ -65,6 +66,7 @@ static void settle(Container *container)
     container->timer = event_free(container->timer);
     container->stop_timer = event_free(container->stop_timer);
     container->stdio = stdio_free(container->stdio);
+    terminal_dismiss(container->record);
     fd_close(&container->stdin_fd);
     fd_close(&container->process.pidfd);
     fd_close(&container->root_fd);

@@ -41,6 +41,7 @@ struct Exec {
     Pod *pod;
     Call *call;
     char *cgroup;
+    uint32_t number; /* the cgroup's */
     SpawnedProcess process;
     EventSource *watch; /* outcome_fd, then the pidfd */
     EventSource *timer; /* the command's time is over; later: the drain, the empty cgroup */
@@ -55,6 +56,7 @@ struct Exec {
 
 static void exec_free(Exec *exec)
 {
+    ledger_drop_exec(exec->pod->ledger, exec->number);
     event_free(exec->watch);
     event_free(exec->timer);
     for (int i = 0; i < 2; i++) {
@@ -363,7 +365,9 @@ static Exec *exec_new(Container *container, const Podmon__ExecSync *request, Cal
     exec->process = (SpawnedProcess){.pidfd = -1, .outcome_fd = -1, .tty_fd = -1};
     for (int i = 0; i < 2; i++)
         exec->captures[i] = (Capture){.exec = exec, .fd = -1};
-    if (asprintf(&exec->cgroup, "%s/exec-%u", container->record->cgroup, ++pod->exec_count) < 0) {
+    exec->number = ++pod->exec_count;
+    ledger_add_exec(pod->ledger, exec->number);
+    if (asprintf(&exec->cgroup, "%s/exec-%u", container->record->cgroup, exec->number) < 0) {
         exec->cgroup = NULL;
         exec_free(exec);
         return NULL;

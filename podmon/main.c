@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "podmon/crash.h"
 #include "podmon/pod.h"
 #include "podmon/requests.h"
 #include "podmon/restore.h"
@@ -134,7 +135,7 @@ static void connections_gone(void *data)
     pod_maybe_exit(data);
 }
 
-static int serve(EventLoop *loop, const Options *options, Failure *why)
+static int serve(EventLoop *loop, const Options *options, char **argv, Failure *why)
 {
     Signals signals = {NULL, signals_open()};
     EventSource *source = NULL;
@@ -147,6 +148,9 @@ static int serve(EventLoop *loop, const Options *options, Failure *why)
         fd_close(&signals.fd);
         return r;
     }
+    r = crash_prepare(argv, signals.pod->ledger);
+    if (r < 0)
+        log_warning("a crash will end this podmon: error %d", -r);
     r = event_add_fd(loop, signals.fd, EPOLLIN, signal_ready, &signals, &source);
     if (r >= 0)
         r = server_new(loop, LAYOUT_FD_CONTROL, requests_handle, connections_gone, signals.pod,
@@ -189,7 +193,7 @@ int main(int argc, char **argv)
         log_error("cannot make an event loop: error %d", -r);
         return EXIT_FAILURE;
     }
-    r = serve(loop, &options, &why);
+    r = serve(loop, &options, argv, &why);
     if (r < 0)
         log_error("%s", why.text);
     event_loop_free(loop);

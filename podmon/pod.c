@@ -58,6 +58,11 @@ int pod_new(EventLoop *loop, const char *id, const char *run, const char *root, 
     r = open_directories(run, id, &pod->run_path, &pod->run_pods_fd, &pod->run_fd, why);
     if (r >= 0)
         r = open_directories(root, id, &pod->root_path, &pod->root_pods_fd, &pod->root_fd, why);
+    if (r >= 0) {
+        r = ledger_open(pod->run_fd, &pod->ledger, &pod->again);
+        if (r < 0)
+            (void)failure_set(why, FAILURE_INTERNAL, -r, "cannot map the pod's ledger");
+    }
     if (r >= 0)
         r = cgroup_probe(&pod->layout, why);
     if (r < 0) {
@@ -85,6 +90,7 @@ Pod *pod_free(Pod *pod)
     sandbox_done(&pod->sandbox);
     if (pod->record)
         podmon__pod_record__free_unpacked(pod->record, NULL);
+    pod->ledger = ledger_close(pod->ledger);
     fd_close(&pod->run_fd);
     fd_close(&pod->root_fd);
     fd_close(&pod->run_pods_fd);

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "podmon/cgroup.h"
+#include "podmon/ledger.h"
 #include "podmon/lifecycle.h"
 #include "podmon/sandbox.h"
 #include "podmon/server.h"
@@ -35,6 +36,9 @@ typedef struct Pod {
     int root_pods_fd;
     int run_fd; /* of run_path */
     int root_fd;
+
+    Ledger *ledger;
+    bool again; /* this very process was podmon before, and has executed itself */
 
     struct Container *containers; /* list */
     struct Streams *streams;      /* NULL until the first */

@@ -3,17 +3,27 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "shared/cleanup.h"
 #include "shared/fd.h"
 #include "shared/file.h"
 #include "shared/number.h"
 
-enum { STAT_LIMIT = 8192, STAT_START_TIME = 22, STAT_AFTER_NAME = 3 };
+enum {
+    STAT_LIMIT = 8192,
+    STAT_START_TIME = 22,
+    STAT_AFTER_NAME = 3,
+    GROUPS_LIMIT = 64 * 1024,
+    CHILDREN_LIMIT = 1024 * 1024,
+    HELPER_END_MS = 1000,
+};
 
 /* <linux/pidfd.h> of Linux 6.15, which distributions do not have yet. */
 typedef struct PidfdInfo {
@@ -95,6 +105,52 @@ int process_read_end(int pidfd, ProcessEnd *ret)
     }
     *ret = (ProcessEnd){0};
     return errno == ESRCH ? -EAGAIN : 0;
+}
+
+static int read_groups(pid_t pid, char **ret)
+{
+    char path[32];
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)pid);
+    return file_read_virtual_at(AT_FDCWD, path, GROUPS_LIMIT, ret, NULL);
+}
+
+/* A child of ours, which keeps its number until we reap it. */
+static void end_child(pid_t pid)
+{
+    AUTO_CLOSE int pidfd = fd_open_pid(pid);
+    struct pollfd ended = {.fd = pidfd, .events = POLLIN};
+
+    (void)killpg(pid, SIGKILL); /* It may lead none. */
+    (void)kill(pid, SIGKILL);
+    if (pidfd >= 0)
+        (void)poll(&ended, 1, HELPER_END_MS); /* Else it is reaped with the orphans. */
+    (void)waitid(P_PID, (id_t)pid, &(siginfo_t){0}, WEXITED | WNOHANG);
+}
+
+int process_end_helpers(bool (*is_kept)(void *data, pid_t pid), void *data)
+{
+    AUTO_FREE char *ours = NULL;
+    AUTO_FREE char *children = NULL;
+    char path[64];
+    char *rest, *word;
+    int r = read_groups(getpid(), &ours);
+
+    (void)snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
+    if (r >= 0)
+        r = file_read_virtual_at(AT_FDCWD, path, CHILDREN_LIMIT, &children, NULL);
+    if (r < 0)
+        return r;
+    rest = children;
+    while ((word = strsep(&rest, " "))) {
+        AUTO_FREE char *groups = NULL;
+        uint64_t pid;
+        if (number_parse_unsigned(word, INT32_MAX, &pid) < 0 || is_kept(data, (pid_t)pid) ||
+            read_groups((pid_t)pid, &groups) < 0 || strcmp(groups, ours) != 0)
+            continue;
+        end_child((pid_t)pid);
+    }
+    return 0;
 }
 
 void process_reap_orphans(bool (*is_ours)(void *data, pid_t pid), void *data)

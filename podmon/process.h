@@ -23,6 +23,11 @@ int process_open(pid_t pid, uint64_t start_time);
  * but may be soon. */
 int process_read_end(int pidfd, ProcessEnd *ret);
 
+/* Ends the children that are in our own cgroup, with their process groups, and for which `is_kept`
+ * does not speak: jobs that were done for us, whose results nobody waits for any more. 0 or −errno.
+ */
+int process_end_helpers(bool (*is_kept)(void *data, pid_t pid), void *data);
+
 /* Reaps children that are none of ours: orphans of a container without a pid namespace of its own,
  * which come to us as subreaper. Stops at the first child for which `is_ours` says so; it is to be
  * called again once that one has been reaped. */

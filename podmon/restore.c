@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "podmon/restore.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -13,6 +15,10 @@
 #include "podmon/setup.h"
 #include "podmon/start.h"
 #include "podmon/teardown.h"
+#include "shared/cleanup.h"
+#include "shared/clock.h"
+#include "shared/fd.h"
+#include "shared/file.h"
 #include "shared/layout.h"
 #include "shared/log.h"
 #include "shared/record.h"
@@ -56,6 +62,30 @@ static int load_record(Pod *pod, Failure *why)
         return failure_say(why, FAILURE_INTERNAL, "the record of pod %s is of another pod",
                            pod->id);
     return 0;
+}
+
+/* Whatever the last podmon died of is told once, in the journal, and stays in the record. */
+static int tell_start(Pod *pod, bool same_boot)
+{
+    Podmon__PodRecord *record = pod->record;
+    Ledger *ledger = pod->ledger;
+    const char *name = sigabbrev_np(ledger->crash_signal);
+    char text[96];
+
+    if (record->sequence == 0)
+        return 0;
+    if (same_boot)
+        record->podmon_starts++;
+    if (ledger->crash_signal == 0) {
+        if (same_boot && record->phase != PODMON__POD_PHASE__POD_STOPPED)
+            log_notice("the pod is taken up again%s", pod->again ? " by this program" : "");
+        return 0;
+    }
+    (void)snprintf(text, sizeof(text), "SIG%s at address 0x%llx, crash %u", name ? name : "?",
+                   (unsigned long long)ledger->crash_address, ledger->crash_total);
+    log_error("podmon has crashed: %s; the pod is taken up again", text);
+    ledger->crash_signal = 0;
+    return record_set_text(&record->podmon_crash, text);
 }
 
 /* Writes into the record who looks after the pod now. */
@@ -140,6 +170,69 @@ static int adopt_containers(Pod *pod, bool same_boot, Failure *why)
     return 0;
 }
 
+/* ---- what an earlier podmon had under way */
+
+static bool is_kept(void *data, pid_t pid)
+{
+    const Podmon__PodRecord *record = ((const Pod *)data)->record;
+
+    if (record->init && record->init->pid == pid)
+        return true;
+    for (size_t i = 0; i < record->n_containers; i++) {
+        const Podmon__ProcessIdentity *keeper = record->containers[i]->terminal_keeper;
+        if (keeper && keeper->pid == pid)
+            return true;
+    }
+    return false;
+}
+
+/* Commands whose callers have lost their connections. They end like those whose time is over. */
+static void end_execs(const Pod *pod)
+{
+    for (size_t i = 0; i < LEDGER_EXECS_MAX; i++) {
+        uint32_t number = pod->ledger->execs[i];
+        for (size_t j = 0; number > 0 && j < pod->record->n_containers; j++) {
+            AUTO_FREE char *path = NULL;
+            if (asprintf(&path, "%s/exec-%u", pod->record->containers[j]->cgroup, number) < 0)
+                path = NULL; /* It goes with its container. */
+            else if (cgroup_kill(path) < 0)
+                log_warning("cannot kill what is left in the cgroup %s", path);
+        }
+        pod->ledger->execs[i] = 0;
+    }
+}
+
+/* Directories of containers that are not in the record: they were being made or deleted. */
+static void sweep(const Pod *pod, int base_fd)
+{
+    int fd = openat(base_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *item;
+
+    if (!stream) {
+        fd_close(&fd);
+        return;
+    }
+    while ((item = readdir(stream))) {
+        if (!id_is_valid(item->d_name) || container_find(pod, item->d_name))
+            continue;
+        if (file_delete_tree_at(base_fd, item->d_name) < 0)
+            log_warning("what is left of container %s cannot be deleted", item->d_name);
+    }
+    (void)closedir(stream);
+}
+
+static void clear_up(Pod *pod)
+{
+    int r;
+
+    if (pod->again && (r = process_end_helpers(is_kept, pod)) < 0)
+        log_warning("jobs of before the crash cannot be ended: error %d", -r);
+    end_execs(pod);
+    /* Groups of commands are numbered on from where nobody has been. */
+    pod->exec_count = (unsigned)(clock_monotonic() / CLOCK_MILLISECOND);
+}
+
 /* The scope goes on while a process of the pod lives, and podmon belongs into it. */
 static void rejoin_scope(const Pod *pod)
 {
@@ -196,7 +289,10 @@ static int carry_out(Pod *pod, RestorePlan plan, bool same_boot, Failure *why)
     }
     if (r < 0)
         return r;
+    sweep(pod, pod->run_fd);
+    sweep(pod, pod->root_fd);
     pod_publish_surely(pod);
+    pod_reap_orphans(pod);
     if (plan == RESTORE_STOP || plan == RESTORE_REMOVE)
         teardown_resume(pod);
     return 0;
@@ -214,8 +310,11 @@ int restore_pod(Pod *pod, Failure *why)
     if (r < 0)
         return r;
     same_boot = strcmp(pod->record->boot_id, boot_id) == 0;
+    if (tell_start(pod, same_boot) < 0)
+        log_warning("no memory to record a crash");
     r = sign_record(pod, boot_id, why);
     if (r < 0)
         return r;
+    clear_up(pod);
     return carry_out(pod, restore_plan(pod->record, same_boot), same_boot, why);
 }

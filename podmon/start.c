@@ -11,6 +11,7 @@
 #include "podmon/device_filter.h"
 #include "podmon/ending.h"
 #include "podmon/publish.h"
+#include "podmon/terminal.h"
 #include "podmon/userns.h"
 #include "shared/cleanup.h"
 #include "shared/clock.h"
@@ -250,15 +251,12 @@ static int record_start(Container *container, Failure *why)
     return 0;
 }
 
-static int open_terminal(Container *container, Failure *why)
+/* Takes the master over: one descriptor to read from, another to write to. */
+static int use_terminal(Container *container, int master, Failure *why)
 {
-    int master = container->process.tty_fd;
-    int input, r;
+    int input;
+    int r = fd_set_nonblocking(master, true);
 
-    if (master < 0)
-        return 0;
-    container->process.tty_fd = -1;
-    r = fd_set_nonblocking(master, true);
     input = r < 0 ? r : fcntl(master, F_DUPFD_CLOEXEC, 0);
     if (input >= 0)
         container->stdin_fd = input;
@@ -267,6 +265,19 @@ static int open_terminal(Container *container, Failure *why)
         return failure_set(why, FAILURE_INTERNAL, input < 0 ? -input : -r,
                            "cannot open the container's terminal");
     return 0;
+}
+
+static int open_terminal(Container *container, Failure *why)
+{
+    SpawnedProcess *process = &container->process;
+
+    if (process->tty_fd < 0)
+        return 0;
+    if (terminal_keep(process->tty_fd, process->pidfd, container->record, why) < 0) {
+        log_warning("%s: it ends with this podmon", why->text);
+        *why = (Failure){0};
+    }
+    return use_terminal(container, take_fd(&process->tty_fd), why);
 }
 
 static void outcome_ready(void *data, uint32_t events)
@@ -345,7 +356,7 @@ void start_container(Container *container, Call *call)
     }
 }
 
-/* The reading ends alone: the container has its own. */
+/* The reading ends alone: the container has its own. A terminal comes back from its keeper. */
 static int reopen_stdio(Container *container, Failure *why)
 {
     static const char *const names[] = {[STDIO_OUT] = "stdout", [STDIO_ERROR] = "stderr"};
@@ -361,7 +372,14 @@ static int reopen_stdio(Container *container, Failure *why)
         logfile_close(&log);
         return failure_set(why, FAILURE_INTERNAL, -r, "no memory for streams");
     }
-    for (int i = 0; i < STDIO_STREAMS && !spec->tty; i++) {
+    if (spec->tty) {
+        int master = terminal_find(container->record);
+        if (master >= 0)
+            return use_terminal(container, master, why);
+        log_warning("the terminal of container %s is lost: error %d", spec->id, -master);
+        return 0;
+    }
+    for (int i = 0; i < STDIO_STREAMS; i++) {
         int fd =
             openat(container->dir_fd, names[i], O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
         r = fd < 0 ? -errno : stdio_add(container->stdio, (StdioStream)i, fd);
@@ -369,7 +387,7 @@ static int reopen_stdio(Container *container, Failure *why)
             return failure_set(why, FAILURE_INTERNAL, -r, "cannot open %s of container %s",
                                names[i], spec->id);
     }
-    if (spec->stdin && !spec->tty)
+    if (spec->stdin)
         container->stdin_fd =
             openat(container->dir_fd, "stdin", O_WRONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
     return 0;

@@ -17,6 +17,8 @@
 #define LAYOUT_STATE "state"
 #define LAYOUT_CONTROL "control"
 #define LAYOUT_LOCK "lock"
+#define LAYOUT_LEDGER "ledger"
+#define LAYOUT_UNLOGGED "unlogged" /* in a container's directory */
 #define LAYOUT_NETNS "netns"
 #define LAYOUT_IPCNS "ipcns"
 #define LAYOUT_UTSNS "utsns"

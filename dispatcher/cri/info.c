@@ -57,6 +57,8 @@ Podmon__Pair **info_of_pod(Arena *arena, const Podmon__PodRecord *pod, size_t *r
     (void)cJSON_AddStringToObject(json, "hostname", pod->spec->hostname);
     (void)cJSON_AddStringToObject(json, "failure", pod->failure);
     (void)cJSON_AddStringToObject(json, "podmonVersion", pod->podmon_version);
+    (void)cJSON_AddNumberToObject(json, "podmonStarts", pod->podmon_starts);
+    (void)cJSON_AddStringToObject(json, "podmonCrash", pod->podmon_crash);
     return make_single(arena, json, ret_count);
 }
 
