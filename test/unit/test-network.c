@@ -70,7 +70,7 @@ static bool prepare(void)
     plan.conf_dir = conf_dir;
     plan.bin_dirs = bin_dirs;
     plan.n_bin_dirs = 2;
-    plan.timeout_ms = 10000;
+    plan.timeout_ms = 60000;
     pod.id = id;
     pod.name = &pod_name;
     pod.network = &plan;
@@ -265,7 +265,7 @@ TEST(failed_add_is_explained_and_undone)
         CHECK(text_starts_with(why.text, MISBEHAVIOURS[i].sentence));
         CHECK(why.text[strlen(why.text) - 1] != '?');
         CHECK_EQ(result.size, 0);
-        CHECK(clock_monotonic() - start < CLOCK_SECOND * 10);
+        CHECK(clock_monotonic() - start < CLOCK_SECOND * 200); /* far from the sleep's end */
         CHECK_STR(read_text("/run/cni/log"),
                   "fine ADD eth0\nfake ADD eth0\nfake DEL eth0\nfine DEL eth0\n");
         CHECK_EQ(waitpid(-1, NULL, WNOHANG), -1);
