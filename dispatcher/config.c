@@ -203,6 +203,10 @@ static const Setting settings[] = {
     {"stats", "period_ms", &kind_number_32, FIELD(stats_period_ms), 1000, 3600000, "10000"},
     {"stream", "address", &kind_address, FIELD(stream_address), 0, 0, "127.0.0.1"},
     {"stream", "port", &kind_number_32, FIELD(stream_port), 0, UINT16_MAX, "0"},
+    {"image", "registries_dir", &kind_path, FIELD(registries_dir), 0, PATH_MAX - 1,
+     "/etc/podmon/registries.d"},
+    {"image", "parallel_layers", &kind_number_32, FIELD(parallel_layers), 1, 16, "3"},
+    {"image", "stall_timeout_ms", &kind_number_32, FIELD(stall_timeout_ms), 100, 3600000, "60000"},
     {"image", "pinned", &kind_words, FIELD(pinned), 0, 0, ""},
 };
 
@@ -444,6 +448,7 @@ void config_done(Config *config)
     text_list_free(config->cni_bin_dirs);
     free(config->seccomp_profile_dir);
     free(config->stream_address);
+    free(config->registries_dir);
     text_list_free(config->pinned);
     *config = (Config){0};
 }

@@ -43,7 +43,10 @@ typedef struct Config {
     uint32_t stream_port; /* 0: any, but the same from one start to the next */
 
     /* [image] */
-    char **pinned; /* references that image garbage collection leaves alone */
+    char *registries_dir;      /* what the administrator says of registries (image/registries) */
+    uint32_t parallel_layers;  /* of an image, downloaded and unpacked at a time */
+    uint32_t stall_timeout_ms; /* a download without progress for so long has failed */
+    char **pinned;             /* references that image garbage collection leaves alone */
 } Config;
 
 /* Defaults, then `path` and its drop-ins. A missing default file (must_exist false) is no error. */

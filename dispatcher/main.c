@@ -13,6 +13,7 @@
 #include "dispatcher/config.h"
 #include "dispatcher/cri/events.h"
 #include "dispatcher/grpc/server.h"
+#include "dispatcher/image/pulls.h"
 #include "dispatcher/image/store.h"
 #include "dispatcher/loop.h"
 #include "dispatcher/node.h"
@@ -129,6 +130,12 @@ static int dispatcher_open_node(Dispatcher *dispatcher, Failure *why)
         .run_dir = config->run_dir,
         .root_dir = config->root_dir,
     };
+    const PullSettings pulls = {
+        .root_dir = config->root_dir,
+        .registries_dir = config->registries_dir,
+        .parallel_layers = config->parallel_layers,
+        .stall_timeout_ms = config->stall_timeout_ms,
+    };
     int r;
 
     node->config = config;
@@ -146,6 +153,9 @@ static int dispatcher_open_node(Dispatcher *dispatcher, Failure *why)
     r = pod_client_new(node->loop, &paths, &node->client);
     if (r < 0)
         return failure_set(why, FAILURE_INTERNAL, -r, "cannot prepare calls to pods");
+    r = image_pulls_new(node->loop, &pulls, &node->pulls);
+    if (r < 0)
+        return failure_set(why, FAILURE_INTERNAL, -r, "cannot prepare pulls of images");
     return stream_endpoint_new(node, &node->endpoint, why);
 }
 
@@ -230,6 +240,7 @@ static void dispatcher_done(Dispatcher *dispatcher)
     (void)stream_endpoint_free(dispatcher->node.endpoint);
     (void)pod_client_free(dispatcher->node.client);
     (void)events_free(dispatcher->node.events);
+    (void)image_pulls_free(dispatcher->node.pulls);
     (void)image_store_free(dispatcher->node.images);
     (void)pod_index_free(dispatcher->node.pods);
     (void)event_free(dispatcher->watchdog);

@@ -8,6 +8,7 @@ typedef struct Config Config;
 typedef struct PodIndex PodIndex;
 typedef struct PodClient PodClient;
 typedef struct ImageStore ImageStore;
+typedef struct ImagePulls ImagePulls;
 typedef struct StreamEndpoint StreamEndpoint;
 typedef struct Events Events;
 
@@ -17,7 +18,8 @@ typedef struct Node {
     PodIndex *pods;
     PodClient *client;
     ImageStore *images;
+    ImagePulls *pulls;
     StreamEndpoint *endpoint; /* of streams */
-    Events *events; /* NULL until somebody wants them */
-    bool systemd; /* systemd is PID 1 here and the configuration wants its scopes */
+    Events *events;           /* NULL until somebody wants them */
+    bool systemd;             /* systemd is PID 1 here and the configuration wants its scopes */
 } Node;

@@ -32,9 +32,7 @@ static int find_image(CriCall *call, const Runtime__V1__ImageSpec *spec,
     if (r >= 0)
         return 0;
     if (r == -ENOENT)
-        (void)failure_say(why, FAILURE_NOT_FOUND,
-                          "image.image: \"%.200s\" is not in the store; pulling from a registry "
-                          "is not built yet, load it with podmonctl load",
+        (void)failure_say(why, FAILURE_NOT_FOUND, "image.image: \"%.200s\" is not in the store",
                           name);
     else
         (void)failure_say(why, FAILURE_INVALID_ARGUMENT,
@@ -132,21 +130,6 @@ void cri_image_status(CriCall *call)
             map_from_pairs(arena, &runtime__v1__image_status_response__info_entry__descriptor, info,
                            response.n_info);
     }
-    cri_call_reply(call, &response.base);
-}
-
-void cri_pull_image(CriCall *call)
-{
-    const Runtime__V1__PullImageRequest *request = (const void *)cri_call_request(call);
-    Runtime__V1__PullImageResponse response = RUNTIME__V1__PULL_IMAGE_RESPONSE__INIT;
-    const Podmon__ImageRecord *image = NULL;
-    Failure why;
-
-    if (find_image(call, request->image, &image, &why) < 0) {
-        cri_call_fail(call, &why);
-        return;
-    }
-    response.image_ref = image->id;
     cri_call_reply(call, &response.base);
 }
 

@@ -2,6 +2,8 @@
 /* The commands of podmonctl. Each prints to standard output; −errno and `why` when it failed. */
 #pragma once
 
+#include <stdbool.h>
+
 #include "dispatcher/config.h"
 #include "shared/failure.h"
 
@@ -9,10 +11,12 @@ typedef struct Command {
     const Config *config;
     const char *root_dir, *run_dir;
     const char *tag;  /* NULL: not given */
+    bool login;       /* --login */
     char **arguments; /* after the command's name, NULL-terminated */
 } Command;
 
 int command_load(const Command *command, Failure *why);
+int command_pull(const Command *command, Failure *why);
 int command_images(const Command *command, Failure *why);
 int command_rmi(const Command *command, Failure *why);
 int command_gc(const Command *command, Failure *why);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "dispatcher/ctl/command.h"
+#include "dispatcher/image/worker.h"
 #include "shared/cleanup.h"
 
 static const struct {
@@ -14,6 +15,8 @@ static const struct {
 } commands[] = {
     {"load", "FILE|DIRECTORY [--tag NAME]", "import an OCI layout or a docker-save archive",
      command_load},
+    {"pull", "NAME [--login]", "bring an image from its registry; name:password on standard input",
+     command_pull},
     {"images", "", "list images", command_images},
     {"rmi", "NAME...", "remove images, each with all its names", command_rmi},
     {"gc", "", "remove blobs and layers that no image needs", command_gc},
@@ -32,19 +35,17 @@ static void print_help(FILE *stream)
 
 typedef struct Options {
     const char *config, *root, *run, *tag;
+    bool login;
 } Options;
 
 /* 0: go on; 1: done (help, version); −EINVAL after a message. */
 static int parse_options(int argc, char **argv, Options *ret)
 {
     static const struct option known[] = {
-        {"config", required_argument, NULL, 'c'},
-        {"root", required_argument, NULL, 'r'},
-        {"run", required_argument, NULL, 'u'},
-        {"tag", required_argument, NULL, 't'},
-        {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'v'},
-        {NULL, 0, NULL, 0},
+        {"config", required_argument, NULL, 'c'}, {"root", required_argument, NULL, 'r'},
+        {"run", required_argument, NULL, 'u'},    {"tag", required_argument, NULL, 't'},
+        {"login", no_argument, NULL, 'l'},        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'v'},      {NULL, 0, NULL, 0},
     };
     int option;
 
@@ -61,6 +62,9 @@ static int parse_options(int argc, char **argv, Options *ret)
             break;
         case 't':
             ret->tag = optarg;
+            break;
+        case 'l':
+            ret->login = true;
             break;
         case 'h':
             print_help(stdout);
@@ -81,6 +85,8 @@ static int run(const Command *command, const char *name, Failure *why)
         if (strcmp(commands[i].name, name) == 0) {
             if (command->tag && commands[i].run != command_load)
                 return failure_say(why, FAILURE_INVALID_ARGUMENT, "--tag goes with load only");
+            if (command->login && commands[i].run != command_pull)
+                return failure_say(why, FAILURE_INVALID_ARGUMENT, "--login goes with pull only");
             return commands[i].run(command, why);
         }
     return failure_say(why, FAILURE_INVALID_ARGUMENT,
@@ -93,8 +99,12 @@ int main(int argc, char **argv)
     Options options = {0};
     Command command = {0};
     Failure why = {0};
-    int r = parse_options(argc, argv, &options);
+    int r;
 
+    /* What the dispatcher starts, and no command for people. */
+    if (argc == 2 && strcmp(argv[1], WORKER_ARGUMENT) == 0)
+        return image_worker_run();
+    r = parse_options(argc, argv, &options);
     if (r != 0)
         return r < 0 ? 1 : 0;
     if (optind == argc) {
@@ -108,6 +118,7 @@ int main(int argc, char **argv)
         command.root_dir = options.root ? options.root : config.root_dir;
         command.run_dir = options.run ? options.run : config.run_dir;
         command.tag = options.tag;
+        command.login = options.login;
         command.arguments = argv + optind + 1;
         r = run(&command, argv[optind], &why);
     }

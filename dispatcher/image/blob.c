@@ -49,8 +49,8 @@ static int copy(int source_fd, int target_fd, uint64_t size, DigestStream *strea
     return 0;
 }
 
-/* Gives the nameless file its name. That it is there already is as good: same name, same bytes. */
-static int publish(int blobs_fd, int fd, const Digest *digest, Failure *why)
+/* That it is there already is as good: same name, same bytes. */
+int blob_publish(int blobs_fd, int fd, const Digest *digest, Failure *why)
 {
     AUTO_CLOSE int dir_fd = image_place_open_blobs(blobs_fd, digest->algorithm);
     char hex[DIGEST_HEX_SIZE], path[32];
@@ -95,7 +95,7 @@ int blob_store(int blobs_fd, int source_fd, const Digest *expected, uint64_t siz
         return failure_say(why, FAILURE_INVALID_ARGUMENT, "blob %s: its bytes have digest %s",
                            wanted, found);
     }
-    r = publish(blobs_fd, fd, &digest, why);
+    r = blob_publish(blobs_fd, fd, &digest, why);
     if (r < 0)
         return r;
     if (ret)

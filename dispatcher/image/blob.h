@@ -13,6 +13,10 @@
 int blob_store(int blobs_fd, int source_fd, const Digest *expected, uint64_t size, Digest *ret,
                uint64_t *ret_size, Failure *why);
 
+/* Gives a file without a name (O_TMPFILE in the directory's file system), whose bytes the caller
+ * has checked, the name of its digest. */
+int blob_publish(int blobs_fd, int fd, const Digest *digest, Failure *why);
+
 int blob_store_bytes(int blobs_fd, const void *data, size_t size, Digest *ret, Failure *why);
 
 /* Read-only fd, or −ENOENT. */

@@ -55,7 +55,7 @@ int image_commit_new(const char *root_dir, ImageCommit **ret, Failure *why)
     if (!commit)
         return failure_set(why, FAILURE_INTERNAL, ENOMEM, "cannot open the image store");
     commit->place = (ImagePlace){-1, -1, -1, -1, -1, NULL};
-    commit->dir_fd = commit->blobs_fd = commit->layers_fd = -1;
+    commit->dir_fd = commit->blobs_fd = commit->layers_fd = commit->claims_fd = -1;
     r = image_place_open(root_dir, &commit->place, why);
     if (r < 0)
         return r;
@@ -79,6 +79,7 @@ ImageCommit *image_commit_free(ImageCommit *commit)
     fd_close(&commit->blobs_fd);
     fd_close(&commit->layers_fd);
     fd_close(&commit->dir_fd);
+    fd_close(&commit->claims_fd);
     image_place_done(&commit->place);
     free(commit);
     return NULL;
@@ -92,26 +93,6 @@ int image_commit_blobs_fd(const ImageCommit *commit)
 int image_commit_dir_fd(const ImageCommit *commit)
 {
     return commit->dir_fd;
-}
-
-int image_commit_has_blob(ImageCommit *commit, const Digest *digest)
-{
-    AUTO_CLOSE int from_fd = -1, to_fd = -1;
-    char hex[DIGEST_HEX_SIZE];
-
-    digest_print_hex(digest, hex);
-    to_fd = image_place_open_blobs(commit->blobs_fd, digest->algorithm);
-    if (to_fd < 0)
-        return to_fd;
-    if (faccessat(to_fd, hex, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-        return 1;
-    from_fd = image_place_open_blobs(commit->place.blobs_fd, digest->algorithm);
-    if (from_fd < 0)
-        return from_fd;
-    /* A second name of the same file keeps it, whatever garbage collection does to the first. */
-    if (linkat(from_fd, hex, to_fd, hex, 0) == 0)
-        return 1;
-    return errno == ENOENT ? 0 : -errno;
 }
 
 /* ---- images ---- */

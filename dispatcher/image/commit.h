@@ -21,8 +21,14 @@ int image_commit_blobs_fd(const ImageCommit *commit);
 /* The commit's own directory, for files its maker needs meanwhile; borrowed. */
 int image_commit_dir_fd(const ImageCommit *commit);
 
-/* Is the blob here or in the store already? 1: the commit has it now, 0: no, or −errno. */
+/* Is the blob here already, in the store, or in another commit under way? 1: the commit has it now,
+ * 0: no, or −errno. */
 int image_commit_has_blob(ImageCommit *commit, const Digest *digest);
+
+/* Who gets 1 may fetch the blob, until the commit is freed or gives it back; 0: another commit is
+ * about it, ask again later whether the blob is there. −errno. */
+int image_commit_claim_blob(ImageCommit *commit, const Digest *digest);
+void image_commit_unclaim_blob(ImageCommit *commit, const Digest *digest);
 
 /* The image of a manifest whose blobs (itself, configuration, layers) the commit has: reads and
  * checks them and unpacks the layers that the store has not. The names are normalised:

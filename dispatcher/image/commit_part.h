@@ -15,6 +15,7 @@ struct ImageCommit {
     char name[COMMIT_NAME_DIGITS + 1]; /* below staging/ */
     int dir_fd;                        /* of it; locked (flock) for as long as the commit lives */
     int blobs_fd, layers_fd;           /* blobs/ and layers/ in it */
+    int claims_fd; /* the file whose bytes are locked for downloads; −1: none yet */
     Podmon__ImageRecord **records;
     size_t records_count;
 };

@@ -155,6 +155,11 @@ int layer_job_lower_is_whole(LayerJob *job, Failure *why)
     return unpack_lower_is_whole(job->unpack, why);
 }
 
+int layer_job_discard(ImageCommit *commit, const char *chain_id)
+{
+    return file_delete_tree_at(commit->layers_fd, hex_of(chain_id));
+}
+
 int layer_job_fd(const LayerJob *job)
 {
     return unpack_fd(job->unpack);

@@ -27,6 +27,9 @@ LayerJob *layer_job_free(LayerJob *job);
 /* What the child wants to know of the layers below is answered from now on. */
 int layer_job_lower_is_whole(LayerJob *job, Failure *why);
 
+/* Deletes what a job that was freed before its end has made. */
+int layer_job_discard(ImageCommit *commit, const char *chain_id);
+
 /* Readable when layer_job_step has something to do. */
 int layer_job_fd(const LayerJob *job);
 
