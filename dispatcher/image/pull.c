@@ -225,8 +225,23 @@ static int find_manifest(const Pull *pull, Digest *ret_named, Digest *ret_digest
     return 0;
 }
 
+static int check_layers(const Manifest *manifest, const ImageConfig *config, Failure *why)
+{
+    for (size_t i = 0; i < manifest->entries_count; i++)
+        if (!manifest_layer_is_known(manifest->entries[i].media_type))
+            return failure_say(why, FAILURE_FAILED_PRECONDITION,
+                               "layer %zu is of type \"%.200s\", which is not supported", i + 1,
+                               manifest->entries[i].media_type);
+    if (config->diff_ids_count != manifest->entries_count)
+        return failure_say(why, FAILURE_FAILED_PRECONDITION,
+                           "the manifest has %zu layers, the configuration %zu",
+                           manifest->entries_count, config->diff_ids_count);
+    return 0;
+}
+
 static int read_config(const Pull *pull, const Manifest *manifest, ImageConfig *ret, Failure *why)
 {
+    CLEANUP(image_config_done) ImageConfig config = {0};
     AUTO_FREE char *text = NULL;
     size_t size;
     int r = get_document(pull, false, &manifest->config, why);
@@ -234,22 +249,12 @@ static int read_config(const Pull *pull, const Manifest *manifest, ImageConfig *
     if (r < 0 || (r = blob_read(image_commit_blobs_fd(pull->commit), &manifest->config.digest,
                                 IMAGE_CONFIG_SIZE_MAX, &text, &size, why)) < 0)
         return r;
-    r = image_config_parse(text, size, ret, why);
-    if (r < 0)
+    if ((r = image_config_parse(text, size, &config, why)) < 0 ||
+        (r = check_layers(manifest, &config, why)) < 0)
         return r;
-    for (size_t i = 0; i < manifest->entries_count; i++)
-        if (!manifest_layer_is_known(manifest->entries[i].media_type)) {
-            image_config_done(ret);
-            return failure_say(why, FAILURE_FAILED_PRECONDITION,
-                               "layer %zu is of type \"%.200s\", which is not supported", i + 1,
-                               manifest->entries[i].media_type);
-        }
-    if (ret->diff_ids_count == manifest->entries_count)
-        return 0;
-    image_config_done(ret);
-    return failure_say(why, FAILURE_FAILED_PRECONDITION,
-                       "the manifest has %zu layers, the configuration %zu",
-                       manifest->entries_count, ret->diff_ids_count);
+    *ret = config;
+    config = (ImageConfig){0};
+    return 0;
 }
 
 static int add_image(const Pull *pull, const Digest *named, const Digest *digest,

@@ -118,7 +118,8 @@ class Node:
         self.config.write_text(
             f"[dispatcher]\npodmon = {BUILD / 'podmon' / 'podmon'}\n"
             f"[cgroup]\nslice = {slice_name}\n"
-            f"[network]\ncni_conf_dir = {self.cni}\ncni_bin_dirs = /usr/lib/cni\n")
+            f"[network]\ncni_conf_dir = {self.cni}\ncni_bin_dirs = /usr/lib/cni\n"
+            f"[image]\nregistries_dir = {self.base / 'registries.d'}\n")
 
     def start(self):
         self.process = subprocess.Popen(

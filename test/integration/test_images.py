@@ -39,16 +39,12 @@ def test_absent_is_empty_not_an_error(node):
         client.RemoveImage(image=api.ImageSpec(image="no/such:image"))
 
 
-def test_pull_of_what_is_there(node):
-    answer = node.v1.PullImage(image=node.v1_api.ImageSpec(image="busybox"))
-    assert answer.image_ref
-    node.seed.PullImage(image=node.seed_api.ImageSpec(image="busybox"))
-
-
-def test_pull_of_what_is_not_there_says_what_is_missing(node):
-    code, text = status_of(node.v1.PullImage, image=node.v1_api.ImageSpec(image="no/such:image"))
-    assert code == grpc.StatusCode.NOT_FOUND
-    assert "no/such:image" in text and "podmonctl load" in text
+def test_pull_asks_the_registry_even_for_what_is_there(node):
+    (node.base / "registries.d").mkdir(exist_ok=True)
+    (node.base / "registries.d" / "dead.conf").write_text("[docker.io]\nproxy = http://127.0.0.1:1\n")
+    code, text = status_of(node.v1.PullImage, image=node.v1_api.ImageSpec(image="busybox"))
+    assert code == grpc.StatusCode.UNAVAILABLE
+    assert "https://registry-1.docker.io/v2/library/busybox/manifests/latest" in text
 
 
 @pytest.mark.parametrize("name", ["", "a/UPPER", "a b", "x@sha256:12", "-x", "a" * 5000])

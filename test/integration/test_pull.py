@@ -1,0 +1,376 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pulling: from Debian's docker-registry, and from a registry that lies."""
+
+import base64
+import concurrent.futures
+import contextlib
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import grpc
+import pytest
+
+import harness
+from harness import BUILD, SOURCE, status_of, wait_for
+
+STALL_MS = 1500
+USER, PASSWORD = "pull-user", "pull-secret-7f31"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextlib.contextmanager
+def running(command, **options):
+    process = subprocess.Popen(command, **options)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def answers(port):
+    with contextlib.suppress(OSError):
+        socket.create_connection(("127.0.0.1", port), 1).close()
+        return True
+
+
+@contextlib.contextmanager
+def docker_registry(directory, extra="", tls=""):
+    """Debian's docker-registry; yields its port."""
+    directory.mkdir()
+    port = free_port()
+    config = directory / "config.yml"
+    config.write_text(
+        f"version: 0.1\nlog: {{level: error}}\nstorage:\n  filesystem:\n"
+        f"    rootdirectory: {directory / 'data'}\nhttp:\n  addr: 127.0.0.1:{port}\n{tls}{extra}")
+    with open(directory / "log", "wb") as log, \
+            running(["docker-registry", "serve", config], stdout=log, stderr=log):
+        wait_for("docker-registry", lambda: answers(port))
+        yield port
+
+
+def push(layout, name, *options):
+    subprocess.run(["skopeo", "copy", "--insecure-policy", "-q", *options, f"oci:{layout}",
+                    f"docker://{name}"], check=True)
+
+
+@pytest.fixture(scope="module")
+def layout(tmp_path_factory):
+    return harness.busybox_layout(tmp_path_factory.mktemp("busybox"))
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory, layout):
+    with docker_registry(tmp_path_factory.mktemp("registry") / "plain") as port:
+        push(layout, f"127.0.0.1:{port}/library/busybox:1", "--dest-tls-verify=false")
+        yield f"127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module")
+def stub():
+    command = [sys.executable, SOURCE / "test/cri/registry_stub"]
+    with running(command, stdout=subprocess.PIPE, text=True) as process:
+        yield f"127.0.0.1:{process.stdout.readline().strip()}"
+
+
+@pytest.fixture(scope="module")
+def puller(apis):
+    """A node of its own, whose pulls lose patience soon."""
+    node = harness.Node(*apis)
+    with open(node.config, "a") as config:
+        config.write(f"stall_timeout_ms = {STALL_MS}\n")
+    (node.base / "registries.d").mkdir()
+    node.start()
+    yield node
+    node.destroy()
+
+
+@pytest.fixture
+def configure(puller):
+    """Writes a drop-in for registries, for one test."""
+    path = puller.base / "registries.d" / "test.conf"
+    yield path.write_text
+    path.unlink(missing_ok=True)
+
+
+def spec(node, name):
+    return node.v1_api.ImageSpec(image=name)
+
+
+def pull(node, name, auth=None, **options):
+    return node.v1.PullImage(image=spec(node, name), auth=auth, **options).image_ref
+
+
+def names_in_store(node):
+    return sorted(str(path.relative_to(node.root)) for path in (node.root / "images").rglob("*")
+                  if path.name not in ("lock", "use", "claims"))
+
+
+def workers(node):
+    """The image workers of this node."""
+    found = []
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if b"image-worker" in (process / "cmdline").read_bytes() and \
+                    f"PPid:\t{node.process.pid}\n" in (process / "status").read_text():
+                found.append(int(process.name))
+    return found
+
+
+def test_an_image_of_a_real_registry_runs(puller, registry):
+    name = f"{registry}/library/busybox:1"
+    image_id = pull(puller, name)
+    image = puller.v1.ImageStatus(image=spec(puller, name)).image
+    assert image.id == image_id and name in image.repo_tags
+    assert pull(puller, image.repo_digests[0]) == image_id
+    pod = harness.Pod(puller)
+    try:
+        container = pod.start("echo", "pulled", image=name)
+        pod.wait(container)
+        assert pod.output(container) == "pulled\n"
+        status = puller.v1.ListContainers().containers[0]
+        assert status.image_id == image_id
+    finally:
+        pod.remove()
+
+
+def test_the_seed_api_pulls_too(puller, registry):
+    puller.seed.PullImage(image=puller.seed_api.ImageSpec(image=f"{registry}/library/busybox:1"))
+
+
+def test_crictl_pulls(puller, registry):
+    name = f"{registry}/library/busybox:1"
+    assert "Image is up to date" in puller.crictl("pull", name).stdout
+    assert "library/busybox" in puller.crictl("images").stdout
+    puller.crictl("rmi", name)
+    assert not puller.v1.ImageStatus(image=spec(puller, name)).HasField("image")
+
+
+def test_what_is_not_there(puller, registry):
+    code, text = status_of(pull, puller, f"{registry}/library/nothing:1")
+    assert code == grpc.StatusCode.NOT_FOUND and "manifest unknown" in text
+    code, text = status_of(pull, puller, f"127.0.0.1:{free_port()}/a:1")
+    assert code == grpc.StatusCode.UNAVAILABLE and "connect" in text.lower()
+
+
+WHOLE = ["good", "index", "foreign-urls", "rate-limit", "cut-once", "range-ignored",
+         "redirect-elsewhere", "longer-than-told"]
+URL = r"http://HOST/v2/lie/MODE/"
+HEX = "[0-9a-f]{64}"
+LAYER = rf"layer sha256:{HEX}: {URL}blobs/sha256:{HEX}: "
+TAG = rf"manifest: {URL}manifests/latest: "
+SLOW = rf"sends less than 1024 bytes in {STALL_MS} ms "
+LIES = {
+    "wrong-digest": LAYER + rf"its bytes have digest sha256:{HEX}",
+    "wrong-manifest": rf"manifest: {URL}manifests/sha256:{HEX}: its bytes have digest sha256:{HEX}",
+    "wrong-diff-id": rf"layer sha256:{HEX}: its uncompressed archive has digest sha256:{HEX}, but "
+                     rf"the configuration says sha256:{HEX}",
+    "short-body": LAYER + r"ends after \d+ of \d+ bytes",
+    "long-body": LAYER + r"has \d+ bytes, it should have \d+",
+    "cut": LAYER + r"transfer closed with \d+ bytes remaining to read \(after 0 bytes\)",
+    "range-wrong": LAYER + r"sends from byte 10 on in place of \d+",
+    "stall-manifest": TAG + SLOW + r"\(after 0 bytes\)",
+    "stall-0": LAYER + SLOW + r"\(after 0 bytes\)",
+    "stall-50": LAYER + SLOW + r"\(after \d{6} bytes\)",
+    "slow": LAYER + SLOW + r"\(after \d bytes\)",
+    "reset": LAYER + r"Recv failure: Connection reset by peer \(after 0 bytes\)",
+    "redirect-loop": TAG + "redirects more than 10 times",
+    "redirect-to-file": TAG + "redirects to what is no address of HTTP",
+    "auth-loop": TAG + "refuses the login",
+    "auth-basic": TAG + "wants a login, and there are no credentials for it",
+    "auth-unknown": TAG + "wants a login of a kind that is not known",
+    "html": TAG + 'is of type "text/html", which is no manifest that is known',
+    "html-as-manifest": TAG + "manifest is no JSON document",
+    "huge-manifest": TAG + "has 4294967296 bytes, the limit is 4194304",
+    "old-manifest": TAG + 'is of type "application/vnd.docker.distribution.manifest.v1'
+                          r'\+prettyjws", which is no manifest that is known',
+    "nested-indexes": "has indexes more than 4 deep",
+    "two-kinds": TAG + 'manifest: both "manifests" and "layers" or "config": is it an index or a '
+                       r"manifest\?",
+    "other-platform": "none of the 1 manifests of the index is for linux/amd64",
+    "unknown-layer": 'layer 2 is of type "application/x-squashfs", which is not supported',
+    "too-few-layers": "the manifest has 1 layers, the configuration 2",
+    "truncated-gzip": rf"layer sha256:{HEX}: the archive is damaged: truncated gzip input",
+    "truncated-zstd": rf"layer sha256:{HEX}: the archive is damaged: .*",
+    "server-error": TAG + "status 503: unavailable",
+}
+
+
+@pytest.mark.parametrize("mode", WHOLE)
+def test_what_can_be_mended_is(puller, stub, mode):
+    assert pull(puller, f"{stub}/lie/{mode}").startswith("sha256:")
+    puller.v1.RemoveImage(image=spec(puller, f"{stub}/lie/{mode}"))
+
+
+@pytest.mark.parametrize("mode", LIES)
+def test_a_lie_is_told_exactly_and_leaves_nothing(puller, stub, mode):
+    wait_for("the end of sweeping", lambda: not list((puller.root / "images/staging").iterdir()))
+    before = names_in_store(puller)
+    code, text = status_of(pull, puller, f"{stub}/lie/{mode}", rpc_timeout=60)
+    expected = LIES[mode].replace("HOST", re.escape(stub)).replace("MODE", mode)
+    assert re.fullmatch(re.escape(f"{stub}/lie/{mode}: ") + expected, text), text
+    assert code in (grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.UNAVAILABLE,
+                    grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.NOT_FOUND)
+    assert names_in_store(puller) == before
+
+
+def stub_log(stub):
+    host, _, port = stub.partition(":")
+    return subprocess.run(["curl", "-s", f"http://{host}:{port}/log"], check=True,
+                          capture_output=True, text=True).stdout.splitlines()
+
+
+def test_credentials_stay_with_their_host(puller, stub):
+    auth = puller.v1_api.AuthConfig(username=USER, password=PASSWORD)
+    pull(puller, f"{stub}/lie/redirect-elsewhere", auth)
+    code, text = status_of(pull, puller, f"{stub}/lie/auth-basic", auth)
+    assert code == grpc.StatusCode.PERMISSION_DENIED and "refuses the login" in text
+    log = stub_log(stub)
+    assert any("/lie/auth-basic/" in line and "with login" in line for line in log)
+    assert all("without login" in line for line in log if "/elsewhere/" in line)
+    other = puller.v1_api.AuthConfig(username=USER, password=PASSWORD, server_address="quay.io")
+    code, text = status_of(pull, puller, f"{stub}/lie/auth-basic", other)
+    assert "there are no credentials for it" in text
+    assert PASSWORD not in (puller.base / "dispatcher.log").read_text(errors="replace")
+
+
+def test_one_worker_for_all_who_want_the_same(puller, stub):
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        calls = [pool.submit(status_of, pull, puller, f"{stub}/lie/stall-50") for _ in range(8)]
+        wait_for("a worker", lambda: workers(puller))
+        time.sleep(0.3)
+        assert len(workers(puller)) == 1
+        assert {call.result()[0] for call in calls} == {grpc.StatusCode.UNAVAILABLE}
+
+
+def test_a_pull_ends_with_the_last_who_waits(puller, stub):
+    api = puller.v1_api
+    request = api.PullImageRequest(image=spec(puller, f"{stub}/lie/slow"))
+    first, second = (puller.v1.services[1].PullImage.future(request) for _ in range(2))
+    worker = wait_for("a worker", lambda: workers(puller))
+    first.cancel()
+    time.sleep(0.3)
+    assert workers(puller) == worker
+    second.cancel()
+    wait_for("the worker's end", lambda: not workers(puller), seconds=2)
+    pull(puller, f"{stub}/lie/good")
+    assert not list((puller.root / "images/staging").iterdir())
+
+
+def test_a_killed_worker_is_told(puller, stub):
+    request = puller.v1_api.PullImageRequest(image=spec(puller, f"{stub}/lie/slow"))
+    call = puller.v1.services[1].PullImage.future(request)
+    for worker in wait_for("a worker", lambda: workers(puller)):
+        os.kill(worker, signal.SIGKILL)
+    assert "ended early (signal 9)" in call.exception().details()
+
+
+def test_login_by_htpasswd(puller, tmp_path, layout, capfd):
+    (tmp_path / "htpasswd").write_text(subprocess.run(
+        ["htpasswd", "-Bbn", USER, PASSWORD], check=True, capture_output=True, text=True).stdout)
+    extra = f"auth:\n  htpasswd:\n    realm: test\n    path: {tmp_path / 'htpasswd'}\n"
+    api = puller.v1_api
+    with docker_registry(tmp_path / "registry", extra) as port:
+        name = f"127.0.0.1:{port}/private/busybox:1"
+        push(layout, name, "--dest-tls-verify=false", f"--dest-creds={USER}:{PASSWORD}")
+        code, text = status_of(pull, puller, name)
+        assert code == grpc.StatusCode.PERMISSION_DENIED, text
+        bad = api.AuthConfig(username=USER, password="wrong-" + PASSWORD)
+        code, text = status_of(pull, puller, name, bad)
+        assert code == grpc.StatusCode.PERMISSION_DENIED and PASSWORD not in text
+        both = api.AuthConfig(username=USER, password=PASSWORD, server_address=f"127.0.0.1:{port}")
+        assert pull(puller, name, both)
+        text = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        assert pull(puller, name, api.AuthConfig(auth=text))
+        assert pull(puller, name, api.AuthConfig(auth=text.rstrip("=")))
+    code, text = status_of(pull, puller, "a/b", api.AuthConfig(auth="!!"))
+    assert code == grpc.StatusCode.INVALID_ARGUMENT and "auth.auth" in text
+
+
+def certificate(directory):
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+                    "-keyout", directory / "key.pem", "-out", directory / "cert.pem", "-subj",
+                    "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
+                   check=True, capture_output=True)
+
+
+def test_tls(puller, tmp_path, layout, configure):
+    certificate(tmp_path)
+    tls = f"  tls:\n    certificate: {tmp_path}/cert.pem\n    key: {tmp_path}/key.pem\n"
+    with docker_registry(tmp_path / "registry", tls=tls) as port:
+        name = f"127.0.0.1:{port}/library/busybox:tls"
+        push(layout, name, "--dest-tls-verify=false")
+        configure(f"[127.0.0.1:{port}]\nplain-http = no\n")
+        code, text = status_of(pull, puller, name)
+        assert code == grpc.StatusCode.UNAVAILABLE and "certificate" in text
+        configure(f"[127.0.0.1:{port}]\nplain-http = no\nca = {tmp_path}/cert.pem\n")
+        assert pull(puller, name)
+
+
+def test_mirrors_are_asked_first(puller, registry, configure):
+    host, dead = "registry.invalid", free_port()
+    configure(f"[{host}]\nmirror = http://127.0.0.1:{dead} http://{registry}\n")
+    name = f"{host}/library/busybox:1"
+    pull(puller, name)
+    assert name in puller.v1.ImageStatus(image=spec(puller, name)).image.repo_tags
+    code, text = status_of(pull, puller, f"{host}/library/nothing:1")
+    assert f"https://{host}/" in text and f"http://{registry}/" in text
+
+
+def test_a_bad_drop_in_is_told(puller, registry, configure):
+    configure("[docker.io]\nmirror = ftp://x\n")
+    code, text = status_of(pull, puller, f"{registry}/library/busybox:1")
+    assert code == grpc.StatusCode.FAILED_PRECONDITION
+    assert "test.conf" in text and "line 2" in text and "mirror in [docker.io]" in text
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """mount(size): a file system of so many bytes."""
+    mounted = []
+
+    def mount(size):
+        path = tmp_path / f"disk-{size}"
+        path.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "small", path],
+                       check=True)
+        mounted.append(path)
+        return path
+
+    yield mount
+    for path in mounted:
+        subprocess.run(["umount", path], check=True)
+
+
+@pytest.mark.parametrize("size", [16 << 10, 64 << 10, 300 << 10, 700 << 10, 1 << 20])
+def test_no_room_at_any_stage(small_disk, stub, size):
+    """The image needs 1.2 MB: blobs and layers of 600 kB each."""
+    disk = small_disk(size)
+    control = [BUILD / "dispatcher/podmonctl", "--root", disk, "--run", disk / "run"]
+    result = subprocess.run([*control, "pull", f"{stub}/lie/good"], capture_output=True, text=True)
+    assert result.returncode == 1 and "No space left on device" in result.stderr, result.stderr
+    images = subprocess.run([*control, "images"], capture_output=True, text=True).stdout
+    assert len(images.splitlines()) == 1
+    for kind in ("records", "layers", "staging", "blobs/sha256"):
+        directory = disk / "images" / kind
+        assert not directory.is_dir() or not list(directory.iterdir())
+
+
+def test_a_bomb_meets_the_end_of_the_disk(small_disk, stub):
+    disk = small_disk(64 << 20)
+    result = subprocess.run([BUILD / "dispatcher/podmonctl", "--root", disk, "pull",
+                             f"{stub}/lie/bomb"], capture_output=True, text=True)
+    assert result.returncode == 1
+    assert re.search(r"limit|larger|more than|No space left", result.stderr), result.stderr
+    assert not list((disk / "images/layers").iterdir())
