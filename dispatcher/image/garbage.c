@@ -239,13 +239,21 @@ static int collect(const ImagePlace *place, char *const *layers_in_use, unsigned
     return 0;
 }
 
+/* Several may be about it: who has a directory's lock deletes it. */
 static int delete_all(const ImagePlace *place, char *const *gone, Failure *why)
 {
     int result = 0;
 
     for (; gone && *gone; gone++) {
-        int r = file_delete_tree_at(place->staging_fd, *gone);
+        AUTO_CLOSE int fd =
+            openat(place->staging_fd, *gone, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        int r;
 
+        if (fd < 0 && errno == ENOENT)
+            continue;
+        if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0)
+            continue;
+        r = file_delete_tree_at(place->staging_fd, *gone);
         if (r < 0 && result == 0)
             result = failure_set(why, FAILURE_INTERNAL, -r, "cannot delete %s/staging/%s",
                                  place->path, *gone);

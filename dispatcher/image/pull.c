@@ -305,9 +305,12 @@ static int prepare(Pull *pull, Failure *why)
     CLEANUP(image_place_done) ImagePlace place = {-1, -1, -1, -1, -1, NULL};
     int r;
 
-    if ((r = image_place_open(pull->plan->root_dir, &place, why)) < 0 ||
-        (r = image_garbage_sweep(&place, why)) < 0 ||
-        (r = registries_load(pull->plan->registries_dir, &pull->registries, why)) < 0 ||
+    r = image_place_open(pull->plan->root_dir, &place, why);
+    if (r < 0)
+        return r;
+    /* What cannot be deleted now is in nobody's way. */
+    (void)image_garbage_sweep(&place, NULL);
+    if ((r = registries_load(pull->plan->registries_dir, &pull->registries, why)) < 0 ||
         (r = endpoints_make(&pull->reference, &pull->registries, pull->plan->credentials,
                             &pull->endpoints, why)) < 0)
         return r;

@@ -298,6 +298,24 @@ def test_login_by_htpasswd(puller, tmp_path, layout, capfd):
     assert code == grpc.StatusCode.INVALID_ARGUMENT and "auth.auth" in text
 
 
+def test_login_by_token(puller, stub):
+    api = puller.v1_api
+    assert pull(puller, f"{stub}/lie/token")
+    name = f"{stub}/lie/token-login"
+    code, text = status_of(pull, puller, name)
+    assert code == grpc.StatusCode.PERMISSION_DENIED and "token server" in text
+    for bad in (api.AuthConfig(username="token-user", password="wrong-secret"),
+                api.AuthConfig(identity_token="wrong-secret"),
+                api.AuthConfig(registry_token="wrong-secret")):
+        code, text = status_of(pull, puller, name, bad)
+        assert code == grpc.StatusCode.PERMISSION_DENIED and "refuses the login" in text
+        assert "wrong-secret" not in text
+    for good in (api.AuthConfig(username="token-user", password="token-password"),
+                 api.AuthConfig(identity_token="identity"),
+                 api.AuthConfig(registry_token="let-me-in")):
+        assert pull(puller, name, good)
+
+
 def certificate(directory):
     subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
                     "-keyout", directory / "key.pem", "-out", directory / "cert.pem", "-subj",
