@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "shared/cleanup.h"
@@ -13,6 +15,7 @@
 #include "shared/text.h"
 
 #define APPARMOR_ENABLED "/sys/module/apparmor/parameters/enabled"
+#define APPARMOR_DEFAULT "podmon-default" /* units/podmon-default.apparmor */
 #define APPARMOR_PROFILES "/sys/kernel/security/apparmor/profiles"
 
 enum { PROFILES_MAX = 4 * 1024 * 1024 };
@@ -88,6 +91,10 @@ int lsm_prepare(const Podmon__SecurityPlan *security, LsmPlan *ret, Failure *why
         return 0;
     if (security->apparmor == PODMON__PROFILE_KIND__PROFILE_LOCALHOST)
         return prepare_apparmor(security->apparmor_profile, ret, why);
+    /* Nobody asked for it by name, so a node that has not loaded it does without. */
+    if (security->apparmor == PODMON__PROFILE_KIND__PROFILE_DEFAULT && apparmor_is_on() &&
+        apparmor_has(APPARMOR_DEFAULT))
+        return prepare_apparmor(APPARMOR_DEFAULT, ret, why);
     if (label_is_asked(security->selinux))
         return prepare_selinux(security->selinux, ret, why);
     return 0;
@@ -95,8 +102,35 @@ int lsm_prepare(const Podmon__SecurityPlan *security, LsmPlan *ret, Failure *why
 
 int lsm_open(const LsmPlan *plan, int *ret_fd)
 {
-    *ret_fd = plan->attribute ? open(plan->attribute, O_WRONLY | O_CLOEXEC) : -1;
-    return plan->attribute && *ret_fd < 0 ? -errno : 0;
+    AUTO_CLOSE int fd = -1;
+    struct statfs status;
+
+    *ret_fd = -1;
+    if (!plan->attribute)
+        return 0;
+    fd = open(plan->attribute, O_RDWR | O_CLOEXEC);
+    if (fd < 0 || fstatfs(fd, &status) < 0)
+        return -errno;
+    if (status.f_type != PROC_SUPER_MAGIC)
+        return -EBADF;
+    *ret_fd = take_fd(&fd);
+    return 0;
+}
+
+/* AppArmor is told "exec NAME" and says "NAME (mode)"; SELinux says what it was told, and a NUL. */
+static bool label_is_set(const LsmPlan *plan, int fd)
+{
+    static const char verb[] = "exec ";
+    const char *label = plan->label;
+    char found[LSM_LABEL_MAX + 32] = "";
+    size_t length;
+
+    if (text_starts_with(label, verb))
+        label += strlen(verb);
+    length = strlen(label);
+    return pread(fd, found, sizeof(found) - 1, 0) >= (ssize_t)length &&
+           memcmp(found, label, length) == 0 &&
+           (found[length] == '\0' || found[length] == '\n' || found[length] == ' ');
 }
 
 int lsm_apply(const LsmPlan *plan, int fd)
@@ -107,5 +141,7 @@ int lsm_apply(const LsmPlan *plan, int fd)
     if (!plan->attribute)
         return 0;
     written = write(fd, plan->label, length);
-    return written < 0 ? -errno : (size_t)written == length ? 0 : -EIO;
+    if (written < 0)
+        return -errno;
+    return (size_t)written == length && label_is_set(plan, fd) ? 0 : -EIO;
 }

@@ -36,7 +36,7 @@ struct SpawnPlan {
     char **env;
     uint64_t clone_flags;
     int pidns_fd;   /* borrowed: the child is born in it; −1: see clone_flags */
-    int own_pidns;  /* to come back */
+    int answer[2];  /* with pidns_fd, a pipe: the pid, from the helper that clones the child */
     int tty_master; /* of an exec's pty */
     int tty_slave;
 };
@@ -51,7 +51,8 @@ SpawnPlan *spawn_plan_free(SpawnPlan *plan)
     text_list_free(plan->argv);
     text_list_free(plan->env);
     free(plan->kept);
-    fd_close(&plan->own_pidns);
+    fd_close(&plan->answer[0]);
+    fd_close(&plan->answer[1]);
     fd_close(&plan->tty_master);
     fd_close(&plan->tty_slave);
     free(plan);
@@ -137,6 +138,8 @@ static int fill_kept(SpawnPlan *plan)
     const StagePlan *stage = &plan->stage;
     size_t most = plan->mounts.steps_count + CGROUP_HIERARCHIES_MAX + 16;
 
+    if (plan->pidns_fd >= 0 && pipe2(plan->answer, O_CLOEXEC | O_NONBLOCK) < 0)
+        return -errno;
     plan->kept = calloc(most, sizeof(*plan->kept));
     if (!plan->kept)
         return -ENOMEM;
@@ -147,6 +150,8 @@ static int fill_kept(SpawnPlan *plan)
     for (int i = 0; i < 3; i++)
         keep(plan, stage->stdio[i]);
     keep(plan, stage->tty_fd);
+    keep(plan, plan->pidns_fd);
+    keep(plan, plan->answer[1]);
     keep(plan, stage->target_pidfd);
     keep(plan, stage->netns_fd);
     keep(plan, stage->ipcns_fd);
@@ -207,6 +212,7 @@ static int plan_new(const SpawnContext *context, const Podmon__ContainerSpec *sp
     *ret = plan;
     plan->mounts = MOUNT_PLAN_EMPTY;
     plan->pidns_fd = plan->tty_master = plan->tty_slave = -1;
+    plan->answer[0] = plan->answer[1] = -1;
     plan->stage.cgroup = context->cgroup;
     plan->stage.target_pidfd = plan->stage.root_fd = -1;
     plan->stage.netns_fd = plan->stage.ipcns_fd = plan->stage.utsns_fd = -1;
@@ -218,9 +224,6 @@ static int plan_new(const SpawnContext *context, const Podmon__ContainerSpec *sp
     plan->stage.stdio[0] = stdio->in;
     plan->stage.stdio[1] = stdio->out;
     plan->stage.stdio[2] = stdio->err;
-    plan->own_pidns = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
-    if (plan->own_pidns < 0)
-        return failure_set(why, FAILURE_INTERNAL, errno, "cannot open /proc/self/ns/pid");
     if (oom_score_adj < -1000 || oom_score_adj > 1000)
         return failure_say(why, FAILURE_INVALID_ARGUMENT,
                            "oom_score_adj %lld is not from -1000 to 1000",
@@ -330,10 +333,10 @@ int spawn_plan_exec(const SpawnContext *context, const Podmon__ContainerSpec *sp
     return 0;
 }
 
-static pid_t clone_child(const SpawnPlan *plan, int *ret_pidfd)
+static pid_t clone_child(const SpawnPlan *plan, uint64_t flags, int *ret_pidfd)
 {
     struct clone_args arguments = {
-        .flags = plan->clone_flags | CLONE_PIDFD,
+        .flags = flags | CLONE_PIDFD,
         .pidfd = (uint64_t)(uintptr_t)ret_pidfd,
         .exit_signal = SIGCHLD,
     };
@@ -345,27 +348,52 @@ static pid_t clone_child(const SpawnPlan *plan, int *ret_pidfd)
     return (pid_t)syscall(SYS_clone3, &arguments, sizeof(arguments));
 }
 
-/* Born in another pid namespace and yet podmon's own child: podmon's future children are sent
- * there for the length of one clone. */
-static pid_t clone_in_namespace(const SpawnPlan *plan, int *ret_pidfd)
+/* In the helper, which only podmon's pid namespace has: what the process must not have when its
+ * namespace sees it is gone before it is cloned. Returns 0 in the process, which is podmon's child
+ * like the helper. */
+static pid_t help(const SpawnPlan *plan, int report)
 {
-    pid_t pid;
-    int error;
+    struct clone_args arguments = {.flags = plan->clone_flags | CLONE_PARENT};
+    const CgroupEntry *cgroup = plan->stage.cgroup;
+    int32_t pid = -1;
 
-    if (plan->pidns_fd < 0)
-        return clone_child(plan, ret_pidfd);
-    if (setns(plan->pidns_fd, CLONE_NEWPID) < 0)
-        return -1;
-    pid = clone_child(plan, ret_pidfd);
-    if (pid == 0)
+    stage_prepare(&plan->stage, report);
+    for (int i = 0; cgroup && i < cgroup->join_count; i++)
+        (void)close(cgroup->join_fds[i]);
+    if (setns(plan->pidns_fd, CLONE_NEWPID) >= 0)
+        pid = (int32_t)syscall(SYS_clone3, &arguments, sizeof(arguments));
+    if (pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* Not inherited; it cannot fail. */
         return 0;
-    error = errno;
-    /* This cannot fail: it is podmon's own namespace. If it did, every later child would be born in
-     * the container's. */
-    if (setns(plan->own_pidns, CLONE_NEWPID) < 0)
-        abort();
-    errno = error;
-    return pid;
+    }
+    if (pid < 0)
+        pid = -errno;
+    (void)!write(plan->answer[1], &pid, sizeof(pid));
+    _exit(0);
+}
+
+/* A container may look into every process of its pid namespace (CAP_SYS_PTRACE), from its first
+ * moment on: before it has closed podmon's descriptors. One that a helper has cloned never had
+ * them. */
+static pid_t clone_in_namespace(const SpawnPlan *plan, int report, int *ret_pidfd)
+{
+    AUTO_CLOSE int helper_pidfd = -1;
+    siginfo_t state;
+    int32_t pid = 0;
+    pid_t helper = clone_child(plan, 0, &helper_pidfd);
+
+    if (helper <= 0)
+        return helper == 0 ? help(plan, report) : -1;
+    /* The helper closes its end when it ends; only the process itself may hold one longer. */
+    if (waitid(P_PIDFD, (id_t)helper_pidfd, &state, WEXITED) < 0 ||
+        read(plan->answer[0], &pid, sizeof(pid)) != (ssize_t)sizeof(pid))
+        pid = -ECHILD;
+    if (pid > 0)
+        *ret_pidfd = fd_open_pid(pid);
+    if (pid > 0 && *ret_pidfd >= 0)
+        return pid;
+    errno = pid < 0 ? -pid : ECHILD;
+    return -1;
 }
 
 int spawn_start(const SpawnPlan *plan, SpawnedProcess *ret, Failure *why)
@@ -386,9 +414,13 @@ int spawn_start(const SpawnPlan *plan, SpawnedProcess *ret, Failure *why)
         if (tty_fd < 0)
             return failure_set(why, FAILURE_INTERNAL, errno, "cannot keep the terminal");
     }
-    process.pid = clone_in_namespace(plan, &process.pidfd);
-    if (process.pid == 0)
+    process.pid = plan->pidns_fd >= 0 ? clone_in_namespace(plan, report, &process.pidfd)
+                                      : clone_child(plan, plan->clone_flags, &process.pidfd);
+    if (process.pid == 0) {
+        if (plan->pidns_fd < 0)
+            stage_prepare(&plan->stage, report);
         stage_run(&plan->stage, report);
+    }
     if (process.pid < 0)
         return failure_set(why, errno == ESRCH ? FAILURE_FAILED_PRECONDITION : FAILURE_INTERNAL,
                            errno, "cannot make a process%s",

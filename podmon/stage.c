@@ -219,16 +219,23 @@ static _Noreturn void execute(const Stage *stage)
     stage_fail(stage, STAGE_EXECUTE, error, plan->argv[0]);
 }
 
+void stage_prepare(const StagePlan *plan, int outcome_fd)
+{
+    const Stage stage = {plan, outcome_fd, -1};
+
+    stage_check(&stage, STAGE_PREPARE, close_others(plan, outcome_fd));
+    if (plan->cgroup)
+        stage_check(&stage, STAGE_CGROUP, cgroup_entry_join(plan->cgroup));
+    stage_check(&stage, STAGE_PREPARE, become_private());
+    stage_check(&stage, STAGE_STDIO, place_stdio(plan));
+}
+
 _Noreturn void stage_run(const StagePlan *plan, int outcome_fd)
 {
     Stage stage = {plan, outcome_fd, -1};
     const char *where = "";
     int r;
 
-    stage_check(&stage, STAGE_PREPARE, close_others(plan, outcome_fd));
-    if (plan->cgroup)
-        stage_check(&stage, STAGE_CGROUP, cgroup_entry_join(plan->cgroup));
-    stage_check(&stage, STAGE_PREPARE, become_private());
     stage_check(&stage, STAGE_OOM_SCORE, set_oom_score(plan->oom_score_adj));
     stage_check(&stage, STAGE_LABEL, lsm_open(&plan->lsm, &stage.label_fd));
     stage_check(&stage, STAGE_KEYRING, new_keyring());
@@ -241,7 +248,6 @@ _Noreturn void stage_run(const StagePlan *plan, int outcome_fd)
     r = attach_enter(plan->directory);
     if (r < 0)
         stage_fail(&stage, STAGE_DIRECTORY, -r, plan->directory);
-    stage_check(&stage, STAGE_STDIO, place_stdio(plan));
     stage_check(&stage, STAGE_TERMINAL, start_session(plan));
     stage_check(&stage, STAGE_LABEL, lsm_apply(&plan->lsm, stage.label_fd));
     stage_check(&stage, STAGE_NAMESPACES, enter_user_namespace(plan));

@@ -66,4 +66,10 @@ typedef struct StagePlan {
     char *const *env;
 } StagePlan;
 
+/* The first half, for which it does not matter in whose pid namespace the process is: closes what
+ * is not needed, podmon's own stdin, stdout and stderr among it, enters the cgroups, hides. A
+ * failure is reported, and ends the process. */
+void stage_prepare(const StagePlan *plan, int outcome_fd);
+
+/* The rest. */
 _Noreturn void stage_run(const StagePlan *plan, int outcome_fd);
