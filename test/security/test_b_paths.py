@@ -10,7 +10,7 @@ import threading
 import grpc
 import pytest
 
-from harness import SOURCE, status_of, wait_for
+from harness import SOURCE, status_of
 from support import security, shell
 
 CREATES = int(os.environ.get("PODMON_RACES", "60"))  # of racing containers
@@ -132,11 +132,8 @@ def test_b8_volumes_of_an_image(pod, make_image, canary):
     assert container is None or pod.wait(container)
 
 
-LOGS = {"../x.log": None, "/etc/x.log": None, "a/../../x": None, "": "no log", "link.log": "link",
-        "dir/x.log": "link", "fifo.log": "fifo"}
-
-
-@pytest.mark.parametrize("log_path", [path for path in LOGS if path])
+@pytest.mark.parametrize("log_path", ["../x.log", "/etc/x.log", "a/../../x", "link.log",
+                                      "dir/x.log", "fifo.log"])
 def test_b10_where_a_log_may_be(node, pod, canary, log_path):
     directory = pod.log_directory
     directory.mkdir(parents=True, exist_ok=True)

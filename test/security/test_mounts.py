@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mounts: what a container may do with the files of a volume."""
+
+import subprocess
+
+import pytest
+
+from support import shell
+
+
+@pytest.fixture
+def volume(tmp_path):
+    """A directory with a program in it, and a file system of its own below."""
+    directory = tmp_path / "volume"
+    (directory / "below").mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "below", directory / "below"], check=True)
+    (directory / "program").write_text("#!/bin/sh\necho ran\n")
+    (directory / "program").chmod(0o4755)
+    yield directory
+    subprocess.run(["umount", "-l", directory / "below"], check=True)
+
+
+@pytest.mark.parametrize("option,script,expected", [
+    ("noexec", "/v/program 2>/dev/null || echo refused", "refused\n"),
+    ("nodev", "mknod /v/null c 1 3; (: > /v/null) 2>/dev/null || echo refused; rm /v/null",
+     "refused\n"),
+    ("nosuid", "grep -c ' /v .*nosuid' /proc/self/mountinfo", "1\n")])
+def test_options(node, pod, volume, option, script, expected):
+    mount = node.v1_api.Mount(container_path="/v", host_path=str(volume), mount_options=[option])
+    assert shell(pod, script, mounts=[mount]) == expected
+
+
+@pytest.mark.parametrize("recursive", [False, True])
+def test_recursively_read_only_or_not(node, pod, volume, recursive):
+    mount = node.v1_api.Mount(container_path="/v", host_path=str(volume), readonly=True,
+                              recursive_read_only=recursive)
+    out = shell(pod, "touch /v/x 2>/dev/null && echo above; touch /v/below/x 2>/dev/null && "
+                     "echo below; echo end", mounts=[mount])
+    assert out == ("end\n" if recursive else "below\nend\n")
