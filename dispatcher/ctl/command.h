@@ -12,6 +12,7 @@ typedef struct Command {
     const char *root_dir, *run_dir;
     const char *tag;  /* NULL: not given */
     bool login;       /* --login */
+    bool repair;      /* --repair */
     char **arguments; /* after the command's name, NULL-terminated */
 } Command;
 
@@ -19,5 +20,6 @@ int command_load(const Command *command, Failure *why);
 int command_pull(const Command *command, Failure *why);
 int command_images(const Command *command, Failure *why);
 int command_rmi(const Command *command, Failure *why);
+int command_check(const Command *command, Failure *why);
 int command_gc(const Command *command, Failure *why);
 int command_ps(const Command *command, Failure *why);

@@ -19,6 +19,8 @@ static const struct {
      command_pull},
     {"images", "", "list images", command_images},
     {"rmi", "NAME...", "remove images, each with all its names", command_rmi},
+    {"check", "[--repair]", "verify all blobs and layers; remove images that are damaged",
+     command_check},
     {"gc", "", "remove blobs and layers that no image needs", command_gc},
     {"ps", "", "list pods and containers", command_ps},
 };
@@ -35,17 +37,22 @@ static void print_help(FILE *stream)
 
 typedef struct Options {
     const char *config, *root, *run, *tag;
-    bool login;
+    bool login, repair;
 } Options;
 
 /* 0: go on; 1: done (help, version); −EINVAL after a message. */
 static int parse_options(int argc, char **argv, Options *ret)
 {
     static const struct option known[] = {
-        {"config", required_argument, NULL, 'c'}, {"root", required_argument, NULL, 'r'},
-        {"run", required_argument, NULL, 'u'},    {"tag", required_argument, NULL, 't'},
-        {"login", no_argument, NULL, 'l'},        {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'v'},      {NULL, 0, NULL, 0},
+        {"config", required_argument, NULL, 'c'},
+        {"root", required_argument, NULL, 'r'},
+        {"run", required_argument, NULL, 'u'},
+        {"tag", required_argument, NULL, 't'},
+        {"login", no_argument, NULL, 'l'},
+        {"repair", no_argument, NULL, 'p'},
+        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'v'},
+        {NULL, 0, NULL, 0},
     };
     int option;
 
@@ -65,6 +72,9 @@ static int parse_options(int argc, char **argv, Options *ret)
             break;
         case 'l':
             ret->login = true;
+            break;
+        case 'p':
+            ret->repair = true;
             break;
         case 'h':
             print_help(stdout);
@@ -87,6 +97,8 @@ static int run(const Command *command, const char *name, Failure *why)
                 return failure_say(why, FAILURE_INVALID_ARGUMENT, "--tag goes with load only");
             if (command->login && commands[i].run != command_pull)
                 return failure_say(why, FAILURE_INVALID_ARGUMENT, "--login goes with pull only");
+            if (command->repair && commands[i].run != command_check)
+                return failure_say(why, FAILURE_INVALID_ARGUMENT, "--repair goes with check only");
             return commands[i].run(command, why);
         }
     return failure_say(why, FAILURE_INVALID_ARGUMENT,
@@ -119,6 +131,7 @@ int main(int argc, char **argv)
         command.run_dir = options.run ? options.run : config.run_dir;
         command.tag = options.tag;
         command.login = options.login;
+        command.repair = options.repair;
         command.arguments = argv + optind + 1;
         r = run(&command, argv[optind], &why);
     }

@@ -392,3 +392,30 @@ def test_a_bomb_meets_the_end_of_the_disk(small_disk, stub):
     assert result.returncode == 1
     assert re.search(r"limit|larger|more than|No space left", result.stderr), result.stderr
     assert not list((disk / "images/layers").iterdir())
+
+
+def test_check_finds_damage_and_a_pull_mends_it(small_disk, stub):
+    root = small_disk(64 << 20)
+    control = [BUILD / "dispatcher/podmonctl", "--root", root, "--run", root / "run"]
+
+    def run(*arguments):
+        return subprocess.run([*control, *arguments], capture_output=True, text=True)
+
+    name = f"{stub}/lie/good"
+    assert run("pull", name).returncode == 0
+    assert "1 images, 0 damaged" in run("check").stdout
+    blob = max((root / "images/blobs/sha256").iterdir(), key=lambda path: path.stat().st_size)
+    data = bytearray(blob.read_bytes())
+    data[1000] ^= 1
+    blob.write_bytes(data)
+    result = run("check")
+    assert result.returncode == 1 and "has other bytes than it had" in result.stdout
+    assert run("check", "--repair").returncode == 0
+    assert len(run("images").stdout.splitlines()) == 1
+    wait_for("the end of sweeping", lambda: not blob.exists())
+    assert run("pull", name).returncode == 0
+    assert "1 images, 0 damaged" in run("check").stdout
+    next((root / "images/records").iterdir()).write_bytes(b"torn")
+    assert "<damaged>" in run("images").stdout
+    assert run("rmi", run("images").stdout.split("<damaged>")[1].split()[0]).returncode == 0
+    assert len(run("images").stdout.splitlines()) == 1
