@@ -18,8 +18,8 @@
 #include "shared/id.h"
 
 /* The image's record and the directories of its layers. */
-static int find_image(CriCall *call, const Runtime__V1__ContainerConfig *config,
-                      const Podmon__ImageRecord **ret, char ***ret_layers, Failure *why)
+static int find_image(CriCall *call, const char *name, const Podmon__ImageRecord **ret,
+                      char ***ret_layers, Failure *why)
 {
     ImageStore *store = cri_call_node(call)->images;
     Arena *arena = cri_call_arena(call);
@@ -28,18 +28,13 @@ static int find_image(CriCall *call, const Runtime__V1__ContainerConfig *config,
     char **layers;
     int r;
 
-    if (!config->image || !*config->image->image)
-        return failure_say(why, FAILURE_INVALID_ARGUMENT, "config.image.image: must not be empty");
     image_store_sync(store);
-    r = image_store_find(store, config->image->image, &image);
+    r = image_store_find(store, name, &image);
     if (r == -EINVAL)
         return failure_say(why, FAILURE_INVALID_ARGUMENT,
-                           "config.image.image: \"%.200s\" is not a reference to an image",
-                           config->image->image);
+                           "\"%.200s\" is not a reference to an image", name);
     if (r < 0)
-        return failure_say(why, FAILURE_NOT_FOUND,
-                           "config.image.image: \"%.200s\" is not in the store",
-                           config->image->image);
+        return failure_say(why, FAILURE_NOT_FOUND, "\"%.200s\" is not in the store", name);
     layers = arena_alloc_array(arena, image->n_layers, sizeof(char *));
     for (size_t i = 0; i < image->n_layers; i++) {
         r = image_store_layer_path(store, image->layers[i], path);
@@ -50,6 +45,28 @@ static int find_image(CriCall *call, const Runtime__V1__ContainerConfig *config,
     }
     *ret = image;
     *ret_layers = layers;
+    return 0;
+}
+
+/* The layers of the images that are mounted as volumes. */
+static int find_volumes(CriCall *call, Podmon__ContainerSpec *spec, Failure *why)
+{
+    for (size_t i = 0; i < spec->n_mounts; i++) {
+        Podmon__Mount *mount = spec->mounts[i];
+        const Podmon__ImageRecord *image = NULL;
+        int r;
+
+        if (mount->kind != PODMON__MOUNT_KIND__MOUNT_IMAGE)
+            continue;
+        r = find_image(call, mount->image->name, &image, &mount->layers, why);
+        if (r < 0) {
+            failure_prefix(why, "config.mounts: \"%.200s\"", mount->destination);
+            return r;
+        }
+        mount->n_layers = image->n_layers;
+        mount->image->image_id = image->id;
+        mount->image->image_ref = image->n_digests > 0 ? image->digests[0] : image->id;
+    }
     return 0;
 }
 
@@ -67,14 +84,20 @@ static int make_spec(CriCall *call, const Runtime__V1__CreateContainerRequest *r
     if (raise_pod_state(pod->record) != RUNTIME__V1__POD_SANDBOX_STATE__SANDBOX_READY)
         return failure_say(why, FAILURE_FAILED_PRECONDITION, "pod sandbox \"%s\" is not ready",
                            pod->record->spec->id);
-    r = find_image(call, request->config, &image, &layers, why);
-    if (r < 0)
+    if (!request->config->image || !*request->config->image->image)
+        return failure_say(why, FAILURE_INVALID_ARGUMENT, "config.image.image: must not be empty");
+    r = find_image(call, request->config->image->image, &image, &layers, why);
+    if (r < 0) {
+        failure_prefix(why, "config.image.image");
         return r;
+    }
     r = id_make_container(pod->record->spec->id, id);
     if (r < 0)
         return failure_set(why, FAILURE_INTERNAL, -r, "cannot make an id");
     context = context_read(call);
     r = lower_container(&context, request->config, pod->record, image, layers, id, ret, why);
+    if (r >= 0)
+        r = find_volumes(call, *ret, why);
     return r < 0 ? r : seccomp_file_read(context.arena, (*ret)->security, why);
 }
 

@@ -133,32 +133,42 @@ void cri_image_status(CriCall *call)
     cri_call_reply(call, &response.base);
 }
 
-/* The directories of all layers that containers stand on, NULL at the end. */
-static char **collect_layers(CriCall *call)
+static size_t add_layers(char **list, size_t count, char *const *layers, size_t layers_count)
 {
-    PodIndex *index = cri_call_node(call)->pods;
+    for (size_t i = 0; list && i < layers_count; i++)
+        list[count + i] = layers[i];
+    return count + layers_count;
+}
+
+/* The directories of all layers that containers stand on, or have as volumes. `list` may be NULL,
+ * to count them. */
+static size_t list_layers(PodIndex *index, char **list)
+{
     size_t count = 0;
-    char **layers;
 
-    pod_index_sync(index);
-    for (size_t i = 0; i < pod_index_count(index); i++) {
-        const Podmon__PodRecord *pod = pod_index_get(index, i)->record;
-
-        for (size_t j = 0; j < pod->n_containers; j++)
-            count += pod->containers[j]->spec->n_layers;
-    }
-    layers = arena_alloc_array(cri_call_arena(call), count + 1, sizeof(char *));
-    count = 0;
     for (size_t i = 0; i < pod_index_count(index); i++) {
         const Podmon__PodRecord *pod = pod_index_get(index, i)->record;
 
         for (size_t j = 0; j < pod->n_containers; j++) {
             const Podmon__ContainerSpec *spec = pod->containers[j]->spec;
 
-            for (size_t k = 0; k < spec->n_layers; k++)
-                layers[count++] = spec->layers[k];
+            count = add_layers(list, count, spec->layers, spec->n_layers);
+            for (size_t k = 0; k < spec->n_mounts; k++)
+                count = add_layers(list, count, spec->mounts[k]->layers, spec->mounts[k]->n_layers);
         }
     }
+    return count;
+}
+
+/* NULL at the end. */
+static char **collect_layers(CriCall *call)
+{
+    PodIndex *index = cri_call_node(call)->pods;
+    char **layers;
+
+    pod_index_sync(index);
+    layers = arena_alloc_array(cri_call_arena(call), list_layers(index, NULL) + 1, sizeof(char *));
+    (void)list_layers(index, layers);
     return layers;
 }
 

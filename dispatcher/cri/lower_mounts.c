@@ -91,14 +91,9 @@ static int lower_options(const Runtime__V1__Mount *from, size_t position, Podmon
     return 0;
 }
 
-/* What cannot be, or is not built yet. */
+/* What cannot be. */
 static int check_kind(const Runtime__V1__Mount *from, size_t position, Failure *why)
 {
-    if (from->image && *from->image->image)
-        return failure_say(why, FAILURE_UNIMPLEMENTED,
-                           "config.mounts[%zu].image: \"%.200s\": images as volumes are not built "
-                           "yet",
-                           position, from->image->image);
     if ((unsigned)from->propagation > RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_BIDIRECTIONAL)
         return failure_say(why, FAILURE_INVALID_ARGUMENT,
                            "config.mounts[%zu].propagation: %d is not a propagation", position,
@@ -112,6 +107,39 @@ static int check_kind(const Runtime__V1__Mount *from, size_t position, Failure *
         return failure_say(why, FAILURE_INVALID_ARGUMENT,
                            "config.mounts[%zu].recursive_read_only: wants private propagation",
                            position);
+    return 0;
+}
+
+static bool is_image(const Runtime__V1__Mount *from)
+{
+    return from->image && *from->image->image;
+}
+
+/* An image as a volume is read-only whatever is asked for; its layers are found by whoever has the
+ * store. */
+static int lower_image_volume(Arena *arena, const Runtime__V1__Mount *from, size_t position,
+                              Podmon__Mount *mount, Failure *why)
+{
+    const char *problem = *from->image_sub_path ? check_relative_path(from->image_sub_path) : NULL;
+    Podmon__ImageUse *use = arena_alloc(arena, sizeof(*use));
+
+    if (*from->host_path)
+        return check_refuse(why, from->host_path, "comes with an image",
+                            "config.mounts[%zu].host_path", position);
+    if (problem)
+        return check_refuse(why, from->image_sub_path, problem, "config.mounts[%zu].image_sub_path",
+                            position);
+    if (from->propagation != RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_PRIVATE)
+        return failure_say(why, FAILURE_INVALID_ARGUMENT,
+                           "config.mounts[%zu].propagation: an image is only mounted privately",
+                           position);
+    podmon__image_use__init(use);
+    use->name = from->image->image;
+    use->user_specified_image = from->image->user_specified_image;
+    mount->kind = PODMON__MOUNT_KIND__MOUNT_IMAGE;
+    mount->image = use;
+    mount->sub_path = from->image_sub_path;
+    mount->read_only = true;
     return 0;
 }
 
@@ -171,7 +199,7 @@ static int lower_mount(Arena *arena, const Runtime__V1__Mount *from, size_t posi
     r = check_kind(from, position, why);
     if (r < 0)
         return r;
-    problem = check_absolute_path(from->host_path);
+    problem = is_image(from) ? NULL : check_absolute_path(from->host_path);
     if (problem)
         return check_refuse(why, from->host_path, problem, "config.mounts[%zu].host_path",
                             position);
@@ -185,7 +213,9 @@ static int lower_mount(Arena *arena, const Runtime__V1__Mount *from, size_t posi
     mount->propagation = propagations[from->propagation];
     mount->selinux_relabel = from->selinux_relabel;
     mount->requested = true;
-    r = lower_options(from, position, mount, why);
+    r = is_image(from) ? lower_image_volume(arena, from, position, mount, why) : 0;
+    if (r >= 0)
+        r = lower_options(from, position, mount, why);
     if (r >= 0)
         r = lower_mappings(from, position, namespaces, mount, why);
     if (r < 0)

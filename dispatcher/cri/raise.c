@@ -200,6 +200,11 @@ static Runtime__V1__Mount *raise_mount(Arena *arena, const Podmon__Mount *from)
     mount->readonly = from->read_only;
     mount->recursive_read_only = from->recursive_read_only;
     mount->selinux_relabel = from->selinux_relabel;
+    mount->image_sub_path = from->sub_path;
+    if (from->image) {
+        mount->image = raise_image_use(arena, from->image);
+        mount->image->image_ref = from->image->image_ref;
+    }
     switch ((int)from->propagation) {
     case PODMON__MOUNT_PROPAGATION__PROPAGATION_HOST_TO_CONTAINER:
         mount->propagation = RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_HOST_TO_CONTAINER;

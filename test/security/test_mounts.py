@@ -3,8 +3,10 @@
 
 import subprocess
 
+import grpc
 import pytest
 
+from harness import status_of
 from support import shell
 
 
@@ -37,3 +39,34 @@ def test_recursively_read_only_or_not(node, pod, volume, recursive):
     out = shell(pod, "touch /v/x 2>/dev/null && echo above; touch /v/below/x 2>/dev/null && "
                      "echo below; echo end", mounts=[mount])
     assert out == ("end\n" if recursive else "below\nend\n")
+
+
+def test_an_image_as_a_volume(node, pod, make_image, canary):
+    """B9: the part that is mounted lies in the image, wherever links point."""
+    api = node.v1_api
+    image = make_image("volume", {"data": None, "data/file": "from the image",
+                                  "out": ("->", str(canary)), "in": ("->", "/data")})
+
+    def read(sub_path):
+        mount = api.Mount(container_path="/v", image=api.ImageSpec(image=image),
+                          image_sub_path=sub_path)
+        return shell(pod, "cat /v/file /v/data/file 2>/dev/null; touch /v/x 2>/dev/null || "
+                          "echo refused", mounts=[mount])
+
+    for sub_path in ("", "data", "in"):
+        assert read(sub_path) == "from the imagerefused\n"
+    for sub_path in ("out", "missing"):
+        with pytest.raises(grpc.RpcError) as error:
+            read(sub_path)
+        assert error.value.code() == grpc.StatusCode.FAILED_PRECONDITION
+    mount = api.Mount(container_path="/v", image=api.ImageSpec(image="no/such:image"))
+    assert status_of(pod.create, "true", mounts=[mount])[0] == grpc.StatusCode.NOT_FOUND
+
+
+def test_a_volumes_image_can_be_removed_meanwhile(node, pod, make_image):
+    api = node.v1_api
+    image = make_image("removed", {"file": "still here"})
+    container = pod.start("sleep", "1000", mounts=[api.Mount(
+        container_path="/v", image=api.ImageSpec(image=image))])
+    node.v1.RemoveImage(image=api.ImageSpec(image=image))
+    assert pod.exec(container, "cat", "/v/file").stdout == b"still here"
