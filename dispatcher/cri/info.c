@@ -4,6 +4,7 @@
 #include <cjson/cJSON.h>
 
 #include "dispatcher/config.h"
+#include "dispatcher/cri/info_plan.h"
 
 static Podmon__Pair *make_pair(Arena *arena, const char *key, cJSON *json)
 {
@@ -59,6 +60,7 @@ Podmon__Pair **info_of_pod(Arena *arena, const Podmon__PodRecord *pod, size_t *r
     (void)cJSON_AddStringToObject(json, "podmonVersion", pod->podmon_version);
     (void)cJSON_AddNumberToObject(json, "podmonStarts", pod->podmon_starts);
     (void)cJSON_AddStringToObject(json, "podmonCrash", pod->podmon_crash);
+    (void)cJSON_AddItemToObject(json, "plan", info_plan(&pod->spec->base));
     return make_single(arena, json, ret_count);
 }
 
@@ -78,6 +80,7 @@ Podmon__Pair **info_of_container(Arena *arena, const Podmon__PodRecord *pod,
     (void)cJSON_AddStringToObject(json, "workingDirectory", spec->cwd);
     add_texts(json, "layers", spec->layers, spec->n_layers);
     (void)cJSON_AddBoolToObject(json, "privileged", spec->security && spec->security->privileged);
+    (void)cJSON_AddItemToObject(json, "plan", info_plan(&spec->base));
     return make_single(arena, json, ret_count);
 }
 

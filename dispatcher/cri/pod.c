@@ -11,6 +11,7 @@
 #include "dispatcher/cri/raise.h"
 #include "dispatcher/pods/launch.h"
 #include "runtime_v1.pb-c.h"
+#include "shared/clock.h"
 #include "shared/id.h"
 
 /* The sandbox that a repeated request means. A stopped one is over: its name is free again. */
@@ -150,6 +151,13 @@ void cri_pod_sandbox_status(CriCall *call)
         return;
     }
     response.status = raise_pod_status(arena, pod->record);
+    /* A time promises that the containers are all here, as they were then. */
+    response.timestamp = clock_real();
+    response.n_containers_statuses = pod->record->n_containers;
+    response.containers_statuses =
+        arena_alloc_array(arena, pod->record->n_containers, sizeof(Runtime__V1__ContainerStatus *));
+    for (size_t i = 0; i < pod->record->n_containers; i++)
+        response.containers_statuses[i] = raise_container_status(arena, pod->record->containers[i]);
     if (request->verbose) {
         info = info_of_pod(arena, pod->record, &response.n_info);
         response.info =
