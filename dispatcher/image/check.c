@@ -74,7 +74,7 @@ static int check_layer(Check *check, const char *chain_id, Failure *why)
     const char *colon = strchr(chain_id, ':');
     Podmon__LayerRecord *record;
     AUTO_CLOSE int fd = -1;
-    uint64_t bytes, inodes, wanted;
+    uint64_t bytes = 0, inodes = 0, wanted;
     Digest digest;
     int r;
 

@@ -61,15 +61,15 @@ int endpoints_make(const ImageReference *reference, const Registries *registries
 {
     const RegistryConfig *config = registries_find(registries, reference->registry);
     char *const *mirrors = config ? config->mirrors : NULL;
-    size_t mirrors_count = text_list_count(mirrors);
+    size_t mirrors_count = mirrors ? text_list_count(mirrors) : 0;
     Endpoints endpoints = {.list = calloc(mirrors_count + 1, sizeof(Endpoint))};
 
     if (!endpoints.list)
         return failure_set(why, FAILURE_INTERNAL, ENOMEM, "cannot ask a registry");
     for (size_t i = 0; i <= mirrors_count; i++) {
         endpoints.count = i + 1;
-        if (fill(&endpoints.list[i], i < mirrors_count ? mirrors[i] : NULL, reference, registries,
-                 credentials) < 0) {
+        if (fill(&endpoints.list[i], mirrors && i < mirrors_count ? mirrors[i] : NULL, reference,
+                 registries, credentials) < 0) {
             endpoints_done(&endpoints);
             return failure_set(why, FAILURE_INTERNAL, ENOMEM, "cannot ask a registry");
         }

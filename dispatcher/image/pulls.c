@@ -139,7 +139,7 @@ static int start_worker(ImagePull *pull, const char *reference)
 {
     AUTO_CLOSE int child_fd = -1;
     int pair[2], r;
-    pid_t pid;
+    pid_t pid = 0;
 
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
         return -errno;
