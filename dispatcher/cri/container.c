@@ -28,7 +28,6 @@ static int find_image(CriCall *call, const char *name, const Podmon__ImageRecord
     char **layers;
     int r;
 
-    image_store_sync(store);
     r = image_store_find(store, name, &image);
     if (r == -EINVAL)
         return failure_say(why, FAILURE_INVALID_ARGUMENT,
@@ -86,6 +85,8 @@ static int make_spec(CriCall *call, const Runtime__V1__CreateContainerRequest *r
                            pod->record->spec->id);
     if (!request->config->image || !*request->config->image->image)
         return failure_say(why, FAILURE_INVALID_ARGUMENT, "config.image.image: must not be empty");
+    /* Once: the plan shares the strings of the images' records. */
+    image_store_sync(cri_call_node(call)->images);
     r = find_image(call, request->config->image->image, &image, &layers, why);
     if (r < 0) {
         failure_prefix(why, "config.image.image");
