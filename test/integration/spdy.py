@@ -39,7 +39,8 @@ def dictionary():
 
 def connect(url, timeout=20):
     parts = urllib.parse.urlsplit(url)
-    return socket.create_connection((parts.hostname, parts.port), timeout), parts.path
+    path = urllib.parse.urlunsplit(("", "", parts.path, parts.query, ""))
+    return socket.create_connection((parts.hostname, parts.port), timeout), path
 
 
 def read_head(connection):
