@@ -7,6 +7,7 @@ import contextlib
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -48,6 +49,9 @@ def answers(port):
 @contextlib.contextmanager
 def docker_registry(directory, extra="", tls=""):
     """Debian's docker-registry; yields its port."""
+    for tool in ("docker-registry", "skopeo", "htpasswd", "openssl"):
+        if not shutil.which(tool):
+            pytest.skip(f"{tool} is not installed here")
     directory.mkdir()
     port = free_port()
     config = directory / "config.yml"
