@@ -200,6 +200,7 @@ static const Setting settings[] = {
     {"container", "shm_size", &kind_number, FIELD(shm_size), 4096, INT64_C(1) << 40, "67108864"},
     {"container", "seccomp_profile_dir", &kind_path, FIELD(seccomp_profile_dir), 0, PATH_MAX - 1,
      "/var/lib/kubelet/seccomp"},
+    {"container", "cdi_dirs", &kind_paths, FIELD(cdi_dirs), 0, 0, "/etc/cdi /var/run/cdi"},
     {"stats", "period_ms", &kind_number_32, FIELD(stats_period_ms), 1000, 3600000, "10000"},
     {"stream", "address", &kind_address, FIELD(stream_address), 0, 0, "127.0.0.1"},
     {"stream", "port", &kind_number_32, FIELD(stream_port), 0, UINT16_MAX, "0"},
@@ -446,6 +447,7 @@ void config_done(Config *config)
     free(config->slice);
     free(config->cni_conf_dir);
     text_list_free(config->cni_bin_dirs);
+    text_list_free(config->cdi_dirs);
     free(config->seccomp_profile_dir);
     free(config->stream_address);
     free(config->registries_dir);

@@ -34,6 +34,7 @@ typedef struct Config {
     int64_t pids_limit;        /* per container; 0: none */
     int64_t shm_size;          /* bytes of a pod's /dev/shm */
     char *seccomp_profile_dir; /* where the seed's localhost/… profiles lie */
+    char **cdi_dirs;           /* files about devices: /etc/cdi /var/run/cdi; later ones win */
 
     /* [stats] */
     uint32_t stats_period_ms; /* between two measurements of a pod */

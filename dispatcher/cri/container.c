@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <stdbool.h>
 
+#include "dispatcher/cri/cdi.h"
 #include "dispatcher/cri/context.h"
 #include "dispatcher/cri/forward.h"
 #include "dispatcher/cri/handlers.h"
@@ -99,6 +100,9 @@ static int make_spec(CriCall *call, const Runtime__V1__CreateContainerRequest *r
     r = lower_container(&context, request->config, pod->record, image, layers, id, ret, why);
     if (r >= 0)
         r = find_volumes(call, *ret, why);
+    if (r >= 0)
+        r = cdi_apply(context.arena, context.config->cdi_dirs, request->config->cdi_devices,
+                      request->config->n_cdi_devices, *ret, why);
     return r < 0 ? r : seccomp_file_read(context.arena, (*ret)->security, why);
 }
 

@@ -111,10 +111,6 @@ static int lower_device(Arena *arena, const Runtime__V1__Device *from, size_t po
 static int lower_devices(Arena *arena, const Runtime__V1__ContainerConfig *from,
                          Podmon__ContainerSpec *spec, Failure *why)
 {
-    if (from->n_cdi_devices > 0)
-        return failure_say(why, FAILURE_UNIMPLEMENTED,
-                           "config.CDI_devices: \"%.200s\": CDI devices are not built yet",
-                           from->cdi_devices[0]->name);
     if (from->n_devices > DEVICES_MAX)
         return failure_say(why, FAILURE_INVALID_ARGUMENT, "config.devices: %zu are more than %d",
                            from->n_devices, DEVICES_MAX);

@@ -302,7 +302,6 @@ static const Refusal CONTAINER_REFUSALS[] = {
      INVALID, "config.mounts[0].uidMappings and gidMappings: are not those of the sandbox's"},
     {"mounts[0].container_path=/a|mounts[0].host_path=/b|mounts[0].mount_options[0]=suid", INVALID,
      "config.mounts[0].mount_options[0]: \"suid\" is not noexec, nodev or nosuid"},
-    {"CDI_devices[0].name=vendor/x=1", FAILURE_UNIMPLEMENTED, "CDI devices are not built yet"},
     {"devices[0].container_path=/dev/x|devices[0].host_path=dev/x", INVALID,
      "config.devices[0].host_path: \"dev/x\" is not absolute"},
     {"devices[0].container_path=x|devices[0].host_path=/dev/x", INVALID,
