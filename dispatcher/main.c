@@ -150,7 +150,9 @@ static int dispatcher_open_node(Dispatcher *dispatcher, Failure *why)
         r = image_store_open(config->root_dir, &node->images, why);
     if (r < 0)
         return r;
-    r = pod_client_new(node->loop, &paths, &node->client);
+    r = pod_guard_new(node->loop, node->pods, &paths, &node->guard);
+    if (r >= 0)
+        r = pod_client_new(node->loop, config->run_dir, node->guard, &node->client);
     if (r < 0)
         return failure_set(why, FAILURE_INTERNAL, -r, "cannot prepare calls to pods");
     r = image_pulls_new(node->loop, &pulls, &node->pulls);
@@ -239,6 +241,7 @@ static void dispatcher_done(Dispatcher *dispatcher)
     (void)grpc_server_free(dispatcher->server);
     (void)stream_endpoint_free(dispatcher->node.endpoint);
     (void)pod_client_free(dispatcher->node.client);
+    (void)pod_guard_free(dispatcher->node.guard);
     (void)events_free(dispatcher->node.events);
     (void)image_pulls_free(dispatcher->node.pulls);
     (void)image_store_free(dispatcher->node.images);

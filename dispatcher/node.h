@@ -6,6 +6,7 @@
 
 typedef struct Config Config;
 typedef struct PodIndex PodIndex;
+typedef struct PodGuard PodGuard;
 typedef struct PodClient PodClient;
 typedef struct ImageStore ImageStore;
 typedef struct ImagePulls ImagePulls;
@@ -16,6 +17,7 @@ typedef struct Node {
     const Config *config;
     EventLoop *loop;
     PodIndex *pods;
+    PodGuard *guard;
     PodClient *client;
     ImageStore *images;
     ImagePulls *pulls;

@@ -20,6 +20,7 @@ enum {
 struct Command {
     Pod *pod;
     char *cgroup;
+    uint32_t number; /* the cgroup's */
     SpawnedProcess process;
     EventSource *watch; /* outcome_fd, then the pidfd */
     EventSource *timer; /* of the start; later of the empty cgroup */
@@ -34,6 +35,7 @@ struct Command {
 
 static void command_free(Command *command)
 {
+    ledger_drop_exec(command->pod->ledger, command->number);
     event_free(command->watch);
     event_free(command->timer);
     fd_close(&command->process.pidfd);
@@ -190,8 +192,9 @@ int command_start(Container *container, char *const *argv, const SpawnStdio *std
     command->ended = ended;
     command->data = data;
     command->process = (SpawnedProcess){.pidfd = -1, .outcome_fd = -1, .tty_fd = -1};
-    if (asprintf(&command->cgroup, "%s/exec-%u", container->record->cgroup, ++pod->exec_count) <
-        0) {
+    command->number = ++pod->exec_count;
+    ledger_add_exec(pod->ledger, command->number);
+    if (asprintf(&command->cgroup, "%s/exec-%u", container->record->cgroup, command->number) < 0) {
         command->cgroup = NULL;
         r = failure_set(why, FAILURE_INTERNAL, ENOMEM, "no memory for a command");
     } else {

@@ -2,13 +2,16 @@
 #include "podmon/ending.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "podmon/publish.h"
 #include "podmon/teardown.h"
 #include "podmon/terminal.h"
 #include "shared/clock.h"
 #include "shared/fd.h"
+#include "shared/layout.h"
 #include "shared/log.h"
 
 enum {
@@ -67,6 +70,7 @@ static void settle(Container *container)
     container->stop_timer = event_free(container->stop_timer);
     container->stdio = stdio_free(container->stdio);
     terminal_dismiss(container->record);
+    (void)unlinkat(container->dir_fd, LAYOUT_UNLOGGED, 0); /* May never have been there. */
     fd_close(&container->stdin_fd);
     fd_close(&container->process.pidfd);
     fd_close(&container->root_fd);

@@ -18,10 +18,12 @@
 #include "podmon/requests.h"
 #include "podmon/restore.h"
 #include "podmon/teardown.h"
+#include "shared/cleanup.h"
 #include "shared/fd.h"
 #include "shared/file.h"
 #include "shared/layout.h"
 #include "shared/log.h"
+#include "shared/number.h"
 #include "shared/path.h"
 
 enum { EXIT_USAGE = 2 };
@@ -30,10 +32,11 @@ typedef struct Options {
     const char *pod;
     const char *run;
     const char *root;
+    const char *kept; /* numbers of processes, separated by commas; NULL: none */
 } Options;
 
 static const char USAGE[] =
-    "usage: podmon --pod ID --run DIR --root DIR\n"
+    "usage: podmon --pod ID --run DIR --root DIR [--kept PID,...]\n"
     "The dispatcher starts it; it is not meant to be started by hand.\n";
 
 static bool options_parse(int argc, char **argv, Options *ret)
@@ -42,6 +45,7 @@ static bool options_parse(int argc, char **argv, Options *ret)
         {"pod", required_argument, NULL, 'p'},
         {"run", required_argument, NULL, 'r'},
         {"root", required_argument, NULL, 'o'},
+        {"kept", required_argument, NULL, 'k'},
         {0},
     };
     int option;
@@ -57,6 +61,9 @@ static bool options_parse(int argc, char **argv, Options *ret)
             break;
         case 'o':
             ret->root = optarg;
+            break;
+        case 'k':
+            ret->kept = optarg;
             break;
         default:
             return false;
@@ -78,11 +85,29 @@ static bool options_parse(int argc, char **argv, Options *ret)
     return true;
 }
 
+/* Takes over the descriptors that come with --kept. When podmon executes itself again the argument
+ * is still there, but they are closed. */
+static void kept_take(const char *pids, PodKept *ret)
+{
+    AUTO_FREE char *text = pids ? strdup(pids) : NULL;
+    char *rest = text, *word;
+
+    for (int fd = LAYOUT_FD_KEPT; text && ret->count < LAYOUT_KEPT_MAX; fd++) {
+        uint64_t pid;
+        word = strsep(&rest, ",");
+        if (!word || number_parse_unsigned(word, INT32_MAX, &pid) < 0 ||
+            fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+            return;
+        ret->pids[ret->count] = (pid_t)pid;
+        ret->pidfds[ret->count++] = fd;
+    }
+}
+
 /* What a process that outlives its starter should not have from it. Best effort where a machine may
  * refuse: podmon works without. */
-static int process_prepare(void)
+static int process_prepare(const PodKept *kept)
 {
-    if (close_range(LAYOUT_FD_LOCK + 1, ~0U, 0) < 0 ||
+    if (close_range((unsigned)(LAYOUT_FD_KEPT + (int)kept->count), ~0U, 0) < 0 ||
         fcntl(LAYOUT_FD_CONTROL, F_SETFD, FD_CLOEXEC) < 0 ||
         fcntl(LAYOUT_FD_LOCK, F_SETFD, FD_CLOEXEC) < 0)
         return -errno;
@@ -135,7 +160,7 @@ static void connections_gone(void *data)
     pod_maybe_exit(data);
 }
 
-static int serve(EventLoop *loop, const Options *options, char **argv, Failure *why)
+static int serve(EventLoop *loop, const Options *options, PodKept *kept, char **argv, Failure *why)
 {
     Signals signals = {NULL, signals_open()};
     EventSource *source = NULL;
@@ -158,7 +183,9 @@ static int serve(EventLoop *loop, const Options *options, char **argv, Failure *
     if (r < 0)
         (void)failure_set(why, FAILURE_INTERNAL, -r, "cannot serve the control socket");
     if (r >= 0)
-        r = restore_pod(signals.pod, why);
+        r = restore_pod(signals.pod, kept, why);
+    for (size_t i = 0; i < kept->count; i++)
+        fd_close(&kept->pidfds[i]);
     if (r >= 0) {
         r = event_loop_run(loop);
         if (r < 0)
@@ -174,6 +201,7 @@ int main(int argc, char **argv)
 {
     EventLoop *loop = NULL;
     Options options;
+    PodKept kept = {0};
     Failure why = {0};
     int r;
 
@@ -183,7 +211,8 @@ int main(int argc, char **argv)
     }
     log_open("podmon", LOG_LEVEL_INFO);
     log_set_pod(options.pod);
-    r = process_prepare();
+    kept_take(options.kept, &kept);
+    r = process_prepare(&kept);
     if (r < 0) {
         log_error("cannot set up the process: error %d", -r);
         return EXIT_FAILURE;
@@ -193,7 +222,7 @@ int main(int argc, char **argv)
         log_error("cannot make an event loop: error %d", -r);
         return EXIT_FAILURE;
     }
-    r = serve(loop, &options, argv, &why);
+    r = serve(loop, &options, &kept, argv, &why);
     if (r < 0)
         log_error("%s", why.text);
     event_loop_free(loop);

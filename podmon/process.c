@@ -17,9 +17,6 @@
 #include "shared/number.h"
 
 enum {
-    STAT_LIMIT = 8192,
-    STAT_START_TIME = 22,
-    STAT_AFTER_NAME = 3,
     GROUPS_LIMIT = 64 * 1024,
     CHILDREN_LIMIT = 1024 * 1024,
     HELPER_END_MS = 1000,
@@ -38,43 +35,6 @@ typedef struct PidfdInfo {
 #define PIDFD_GET_INFO_REQUEST _IOWR(0xFF, 11, PidfdInfo)
 #define PIDFD_INFO_PID_BIT UINT64_C(1)
 #define PIDFD_INFO_EXIT_BIT (UINT64_C(1) << 3)
-
-int process_read_start(pid_t pid, uint64_t *ret)
-{
-    AUTO_FREE char *text = NULL;
-    char path[32];
-    char *field, *rest;
-    int r;
-
-    (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-    r = file_read_virtual_at(AT_FDCWD, path, STAT_LIMIT, &text, NULL);
-    if (r < 0)
-        return r == -ENOENT ? -ESRCH : r;
-    /* The second field is the program's name and may hold anything but ends with the last ')'. */
-    rest = strrchr(text, ')');
-    if (!rest || rest[1] != ' ')
-        return -EIO;
-    rest += 2;
-    for (int i = STAT_AFTER_NAME; (field = strsep(&rest, " ")); i++)
-        if (i == STAT_START_TIME)
-            return number_parse_unsigned(field, UINT64_MAX, ret);
-    return -EIO;
-}
-
-int process_open(pid_t pid, uint64_t start_time)
-{
-    AUTO_CLOSE int fd = fd_open_pid(pid);
-    uint64_t found;
-    int r;
-
-    if (fd < 0)
-        return fd;
-    /* Read after the opening: if it is the same then, the descriptor is of the right one. */
-    r = process_read_start(pid, &found);
-    if (r < 0)
-        return r;
-    return found == start_time ? take_fd(&fd) : -ESRCH;
-}
 
 static ProcessEnd end_of_status(int status)
 {
@@ -98,8 +58,11 @@ int process_read_end(int pidfd, ProcessEnd *ret)
         return 0;
     }
     if (ioctl(pidfd, PIDFD_GET_INFO_REQUEST, &info) == 0) {
-        if (!(info.mask & PIDFD_INFO_EXIT_BIT))
-            return -EAGAIN; /* Its parent has not reaped it, or the kernel cannot tell. */
+        if (!(info.mask & PIDFD_INFO_EXIT_BIT)) {
+            /* Its parent has not reaped it, or the kernel cannot tell. */
+            if (process_read_status((pid_t)info.pid, &info.exit_code) < 0)
+                return -EAGAIN;
+        }
         *ret = end_of_status(info.exit_code);
         return 0;
     }

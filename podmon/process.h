@@ -1,22 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A process that may or may not be a child of ours: who it is, and how it ended. */
+/* A process that may or may not be a child of ours: how it ended. */
 #pragma once
 
 #include <stdbool.h>
-#include <stdint.h>
 #include <sys/types.h>
+
+#include "shared/process.h" /* who it is */
 
 typedef struct ProcessEnd {
     bool known;      /* false: ended, and nobody can tell how */
     int status;      /* what it returned, or 128 + signal */
     bool was_killed; /* by SIGKILL */
 } ProcessEnd;
-
-/* Field 22 of /proc/PID/stat, clock ticks since boot; −ESRCH: no such process. */
-int process_read_start(pid_t pid, uint64_t *ret);
-
-/* Opens a pidfd for exactly this process. −ESRCH if the number is another's by now. */
-int process_open(pid_t pid, uint64_t start_time);
 
 /* Called when the pidfd is readable. Reaps a child; of another's child the kernel tells how it
  * ended once its parent has reaped it (PIDFD_GET_INFO, Linux 6.15). 0, or −EAGAIN: not known yet,

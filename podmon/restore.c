@@ -121,13 +121,23 @@ static ContainerState state_of_phase(Podmon__ContainerPhase phase)
     return CONTAINER_STATE_EXITED;
 }
 
+static int take_kept(PodKept *kept, pid_t pid)
+{
+    for (size_t i = 0; i < kept->count; i++)
+        if (kept->pids[i] == pid && kept->pidfds[i] >= 0)
+            return take_fd(&kept->pidfds[i]);
+    return -ESRCH;
+}
+
 /* Its process goes on under our eyes, or has ended unseen. */
-static void adopt_running(Container *container, bool same_boot)
+static void adopt_running(Container *container, PodKept *kept, bool same_boot)
 {
     const Podmon__ProcessIdentity *process = container->record->process;
     Failure why = {0};
     int pidfd = same_boot && process ? process_open(process->pid, process->start_time) : -ESRCH;
 
+    if (pidfd < 0 && same_boot && process)
+        pidfd = take_kept(kept, process->pid);
     if (pidfd >= 0) {
         container->process.pid = process->pid;
         container->process.pidfd = pidfd;
@@ -152,7 +162,7 @@ static int adopt_container(Pod *pod, Podmon__ContainerRecord *record, Container 
     return 0;
 }
 
-static int adopt_containers(Pod *pod, bool same_boot, Failure *why)
+static int adopt_containers(Pod *pod, PodKept *kept, bool same_boot, Failure *why)
 {
     for (size_t i = 0; i < pod->record->n_containers; i++) {
         Container *container;
@@ -163,7 +173,7 @@ static int adopt_containers(Pod *pod, bool same_boot, Failure *why)
     /* What ends now may look at the others: only when all of them are there. */
     for (Container *container = pod->containers; container; container = container->next) {
         if (container->state == CONTAINER_STATE_RUNNING)
-            adopt_running(container, same_boot);
+            adopt_running(container, kept, same_boot);
         else if (same_boot)
             (void)cgroup_kill(container->record->cgroup); /* Died between clone and record. */
     }
@@ -243,7 +253,7 @@ static void rejoin_scope(const Pod *pod)
         log_warning("%s", why.text);
 }
 
-static int adopt_all(Pod *pod, bool same_boot, Failure *why)
+static int adopt_all(Pod *pod, PodKept *kept, bool same_boot, Failure *why)
 {
     int r = 0;
 
@@ -253,10 +263,10 @@ static int adopt_all(Pod *pod, bool same_boot, Failure *why)
         pod->sandbox_made = true;
         rejoin_scope(pod);
     }
-    return r < 0 ? r : adopt_containers(pod, same_boot, why);
+    return r < 0 ? r : adopt_containers(pod, kept, same_boot, why);
 }
 
-static int carry_out(Pod *pod, RestorePlan plan, bool same_boot, Failure *why)
+static int carry_out(Pod *pod, RestorePlan plan, PodKept *kept, bool same_boot, Failure *why)
 {
     int r = 0;
 
@@ -273,15 +283,15 @@ static int carry_out(Pod *pod, RestorePlan plan, bool same_boot, Failure *why)
         return 0;
     case RESTORE_ADOPT:
         pod->state = POD_STATE_READY;
-        r = adopt_all(pod, same_boot, why);
+        r = adopt_all(pod, kept, same_boot, why);
         break;
     case RESTORE_STOP:
         pod->state = POD_STATE_STOPPING;
-        r = adopt_all(pod, same_boot, why);
+        r = adopt_all(pod, kept, same_boot, why);
         break;
     case RESTORE_NOTHING:
         pod->state = POD_STATE_STOPPED;
-        r = adopt_containers(pod, same_boot, why);
+        r = adopt_containers(pod, kept, same_boot, why);
         break;
     case RESTORE_REMOVE:
         pod->state = POD_STATE_REMOVING;
@@ -298,7 +308,7 @@ static int carry_out(Pod *pod, RestorePlan plan, bool same_boot, Failure *why)
     return 0;
 }
 
-int restore_pod(Pod *pod, Failure *why)
+int restore_pod(Pod *pod, PodKept *kept, Failure *why)
 {
     char boot_id[LAYOUT_BOOT_ID_SIZE];
     bool same_boot;
@@ -316,5 +326,5 @@ int restore_pod(Pod *pod, Failure *why)
     if (r < 0)
         return r;
     clear_up(pod);
-    return carry_out(pod, restore_plan(pod->record, same_boot), same_boot, why);
+    return carry_out(pod, restore_plan(pod->record, same_boot), kept, same_boot, why);
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "podmon/pod.h"
+#include "shared/layout.h"
 
 /* What a record means for whoever takes the pod over. */
 typedef enum RestorePlan {
@@ -18,6 +19,14 @@ typedef enum RestorePlan {
 /* Pure. `same_boot`: the record is of this boot of the machine. */
 RestorePlan restore_plan(const Podmon__PodRecord *record, bool same_boot);
 
+/* Processes that the dispatcher has kept hold of: of those that have ended by now the descriptors
+ * still know how. Taken ones become −1. */
+typedef struct PodKept {
+    pid_t pids[LAYOUT_KEPT_MAX];
+    int pidfds[LAYOUT_KEPT_MAX];
+    size_t count;
+} PodKept;
+
 /* Loads the record (the state file, else its copy) into the pod, and begins or goes on with
  * whatever is next. The pod's server must be there. */
-int restore_pod(Pod *pod, Failure *why);
+int restore_pod(Pod *pod, PodKept *kept, Failure *why);

@@ -122,7 +122,7 @@ static int open_stdio(Container *container, Ends *ends, Failure *why)
         r = logfile_open(&log, directory, spec->log_path, why);
     if (r < 0)
         return r;
-    r = stdio_new(container->pod->loop, &log, &container->stdio);
+    r = stdio_new(container->pod->loop, &log, container->dir_fd, false, &container->stdio);
     if (r < 0)
         logfile_close(&log);
     if (r >= 0 && !spec->tty) {
@@ -367,7 +367,7 @@ static int reopen_stdio(Container *container, Failure *why)
     if (*container->record->log_path &&
         logfile_open(&log, container->pod->spec->log_directory, spec->log_path, why) < 0)
         log_warning("%s: its output is lost until the log is opened again", why->text);
-    r = stdio_new(container->pod->loop, &log, &container->stdio);
+    r = stdio_new(container->pod->loop, &log, container->dir_fd, true, &container->stdio);
     if (r < 0) {
         logfile_close(&log);
         return failure_set(why, FAILURE_INTERNAL, -r, "no memory for streams");

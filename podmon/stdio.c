@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "podmon/unlogged.h"
 #include "shared/cleanup.h"
 #include "shared/fd.h"
 
 enum {
-    READ_SIZE = 16 * 1024,
     READS_PER_EVENT = 4,   /* then others have their turn */
     READS_AT_THE_END = 64, /* a pipe holds 64 KiB, 1 MiB if it was enlarged */
 };
@@ -19,7 +19,6 @@ typedef struct Stream {
     Stdio *stdio;
     int fd;
     EventSource *source;
-    LogLine line;
 } Stream;
 
 struct StdioTap {
@@ -34,33 +33,43 @@ struct Stdio {
     StdioTap *taps;
     StdioTap *next_tap; /* while all are told something: who is next */
     LogFile log;
+    Unlogged *unlogged;
     Stream streams[STDIO_STREAMS];
     EventSource *deadline;
     StdioDone done;
     void *data;
 };
 
-int stdio_new(EventLoop *loop, LogFile *log, Stdio **ret)
+const char *stdio_stream_name(StdioStream stream)
 {
-    static const char *const names[] = {[STDIO_OUT] = "stdout", [STDIO_ERROR] = "stderr"};
-    Stdio *self = malloc(sizeof(*self));
+    return stream == STDIO_ERROR ? "stderr" : "stdout";
+}
 
-    if (!self)
+int stdio_new(EventLoop *loop, LogFile *log, int dir_fd, bool resume, Stdio **ret)
+{
+    Stdio *self = malloc(sizeof(*self));
+    Unlogged *unlogged = self ? unlogged_open(dir_fd, resume) : NULL;
+
+    if (!unlogged) {
+        free(self);
         return -ENOMEM;
+    }
     self->loop = loop;
     self->taps = self->next_tap = NULL;
     self->log = *log;
     self->deadline = NULL;
     self->done = NULL;
     self->data = NULL;
+    self->unlogged = unlogged;
     *log = LOG_FILE_NONE;
     for (int i = 0; i < STDIO_STREAMS; i++) {
         Stream *stream = &self->streams[i];
         stream->stdio = self;
         stream->fd = -1;
         stream->source = NULL;
-        logline_init(&stream->line, names[i]);
     }
+    unlogged_recover(unlogged, &self->log);
+    unlogged_write(&self->unlogged, unlogged->stream, &self->log, false);
     *ret = self;
     return 0;
 }
@@ -80,6 +89,7 @@ Stdio *stdio_free(Stdio *self)
         fd_close(&self->streams[i].fd);
     }
     event_free(self->deadline);
+    self->unlogged = unlogged_close(self->unlogged);
     logfile_close(&self->log);
     free(self);
     return NULL;
@@ -129,42 +139,27 @@ static void tell_taps(const Stream *stream, const char *data, size_t size)
 
 static void stream_flush(Stream *stream)
 {
-    LogBatch batch;
+    Stdio *self = stream->stdio;
 
-    if (stream->line.held == 0)
-        return;
-    logbatch_begin(&batch, &stream->line, clock_real());
-    logline_flush(&stream->line, &batch);
-    logfile_write(&stream->stdio->log, &batch);
-}
-
-static void stream_log(Stream *stream, const char *data, size_t size)
-{
-    int64_t time = clock_real();
-    LogBatch batch;
-
-    for (size_t taken = 0; taken < size;) {
-        logbatch_begin(&batch, &stream->line, time);
-        taken += logline_take(&stream->line, data + taken, size - taken, &batch);
-        logfile_write(&stream->stdio->log, &batch);
-    }
+    unlogged_write(&self->unlogged, (unsigned)(stream - self->streams), &self->log, true);
 }
 
 /* Returns false at the end of the stream. EIO is how a pty says that nobody has its other end. */
 static bool stream_read(Stream *stream, int reads)
 {
-    char data[READ_SIZE];
+    Stdio *self = stream->stdio;
+    unsigned which = (unsigned)(stream - self->streams);
 
     for (int i = 0; i < reads; i++) {
-        ssize_t size = read(stream->fd, data, sizeof(data));
+        ssize_t size = unlogged_read(&self->unlogged, which, stream->fd);
         if (size < 0 && errno == EINTR)
             continue;
         if (size < 0 && errno == EAGAIN)
             return true;
         if (size <= 0)
             return false;
-        stream_log(stream, data, (size_t)size);
-        tell_taps(stream, data, (size_t)size);
+        unlogged_write(&self->unlogged, which, &self->log, false);
+        tell_taps(stream, self->unlogged->data, (size_t)size);
     }
     return true;
 }

@@ -2,6 +2,7 @@
 /* What a container writes, on its way into its log file: FIFOs, or the master of its pty. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "podmon/logfile.h"
@@ -17,8 +18,13 @@ typedef enum StdioStream {
 
 typedef void (*StdioDone)(void *data);
 
-/* Takes over what `log` has open (the caller's becomes LOG_FILE_NONE). −ENOMEM. */
-int stdio_new(EventLoop *loop, LogFile *log, Stdio **ret);
+/* "stdout", "stderr". */
+const char *stdio_stream_name(StdioStream stream);
+
+/* Takes over what `log` has open (the caller's becomes LOG_FILE_NONE). `dir_fd`: the container's
+ * directory, for what a death of podmon must not lose (podmon/unlogged.h), or −1; with `resume`
+ * what an earlier podmon had read is written first. −ENOMEM. */
+int stdio_new(EventLoop *loop, LogFile *log, int dir_fd, bool resume, Stdio **ret);
 
 /* Closes everything. Returns NULL; accepts NULL. */
 Stdio *stdio_free(Stdio *self);

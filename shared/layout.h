@@ -37,7 +37,10 @@
 enum {
     LAYOUT_FD_CONTROL = 3, /* the listening control socket */
     LAYOUT_FD_LOCK = 4,    /* open on the lock file, and locked */
+    LAYOUT_FD_KEPT = 5,    /* and on: pidfds of the processes that --kept names */
 };
+
+enum { LAYOUT_KEPT_MAX = 128 };
 
 /* Opens the pod's lock file (making it) and takes the lock (F_OFD_SETLK, fcntl(2)): it belongs to
  * the open file, is inherited by the podmon that is started, and falls when the last holder is

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 
 #include "shared/channel.h"
 #include "shared/cleanup.h"
@@ -24,19 +23,11 @@ enum {
     CLIENT_WAIT_MS = 5, /* for a podmon that somebody else is starting, or a full backlog */
 };
 
-/* A podmon that this process has started and will have to reap; the pod does not depend on it. */
-typedef struct Child {
-    PodClient *client;
-    EventSource *source;
-    int pidfd;
-    struct Child *next, **link;
-} Child;
-
 struct PodClient {
     EventLoop *loop;
-    LaunchPaths paths;
+    const char *run_dir;
+    PodGuard *guard;
     PodCall *calls;
-    Child *children;
 };
 
 struct PodCall {
@@ -54,26 +45,15 @@ struct PodCall {
     PodCall *next, **link;
 };
 
-int pod_client_new(EventLoop *loop, const LaunchPaths *paths, PodClient **ret)
+int pod_client_new(EventLoop *loop, const char *run_dir, PodGuard *guard, PodClient **ret)
 {
     PodClient *client = calloc(1, sizeof(*client));
 
     if (!client)
         return -ENOMEM;
-    client->loop = loop;
-    client->paths = *paths;
+    *client = (PodClient){loop, run_dir, guard, NULL};
     *ret = client;
     return 0;
-}
-
-static void child_free(Child *child)
-{
-    *child->link = child->next;
-    if (child->next)
-        child->next->link = child->link;
-    (void)event_free(child->source);
-    fd_close(&child->pidfd);
-    free(child);
 }
 
 PodClient *pod_client_free(PodClient *client)
@@ -82,37 +62,8 @@ PodClient *pod_client_free(PodClient *client)
         return NULL;
     while (client->calls)
         pod_call_cancel(client->calls);
-    while (client->children)
-        child_free(client->children);
     free(client);
     return NULL;
-}
-
-static void on_child_exit(void *data, uint32_t events)
-{
-    Child *child = data;
-    siginfo_t info;
-
-    (void)events;
-    (void)waitid(P_PIDFD, (id_t)child->pidfd, &info, WEXITED | WNOHANG);
-    child_free(child);
-}
-
-/* Failing to watch costs a zombie until this process ends, nothing else. */
-static void watch_child(PodClient *client, int pidfd)
-{
-    Child *child = calloc(1, sizeof(*child));
-
-    if (!child) {
-        fd_close(&pidfd);
-        return;
-    }
-    *child = (Child){client, NULL, pidfd, client->children, &client->children};
-    if (child->next)
-        child->next->link = &child->next;
-    client->children = child;
-    if (event_add_fd(client->loop, pidfd, EPOLLIN, on_child_exit, child, &child->source) < 0)
-        child_free(child);
 }
 
 static void call_hang_up(PodCall *call)
@@ -218,7 +169,7 @@ static int connect_pod(PodCall *call)
     AUTO_CLOSE int dir_fd = -1;
     char path[PATH_MAX];
 
-    if (snprintf(path, sizeof(path), "%s/" LAYOUT_PODS "/%s", call->client->paths.run_dir,
+    if (snprintf(path, sizeof(path), "%s/" LAYOUT_PODS "/%s", call->client->run_dir,
                  call->pod_id) >= (int)sizeof(path))
         return -ENAMETOOLONG;
     dir_fd = open(path, O_DIRECTORY | O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -230,16 +181,14 @@ static int connect_pod(PodCall *call)
 /* Connects; where nobody listens, starts a podmon and connects to that. −EAGAIN: not yet. */
 static int reach_pod(PodCall *call, Failure *why)
 {
-    int fd, pidfd, r;
+    int fd, r;
 
     fd = connect_pod(call);
     if (fd != -ENOENT && fd != -ECONNREFUSED)
         return fd;
-    r = launch_ensure(&call->client->paths, call->pod_id, &pidfd, why);
+    r = pod_guard_start(call->client->guard, call->pod_id, why);
     if (r < 0)
         return r;
-    if (pidfd >= 0)
-        watch_child(call->client, pidfd);
     fd = connect_pod(call);
     return fd == -ENOENT || fd == -ECONNREFUSED ? -EAGAIN : fd;
 }

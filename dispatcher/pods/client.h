@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#include "dispatcher/pods/launch.h"
+#include "dispatcher/pods/guard.h"
 #include "podmon.pb-c.h"
 #include "shared/event.h"
 #include "shared/failure.h"
@@ -17,7 +17,8 @@ typedef struct PodCall PodCall;
  * when the function returns. */
 typedef void (*PodAnswer)(void *data, const Podmon__Reply *reply, const Failure *why);
 
-int pod_client_new(EventLoop *loop, const LaunchPaths *paths, PodClient **ret);
+/* `run_dir` and `guard`, which starts podmons, must outlive it. */
+int pod_client_new(EventLoop *loop, const char *run_dir, PodGuard *guard, PodClient **ret);
 PodClient *pod_client_free(PodClient *client);
 
 /* Sends `request` to the pod's podmon, starting one if none lives. A podmon that goes away without

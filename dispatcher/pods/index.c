@@ -46,6 +46,8 @@ struct PodIndex {
     uint64_t generation;
     PodIndexChange on_change;
     void *on_change_data;
+    PodObserver observer; /* or NULL */
+    void *observer_data;
 };
 
 static Entry *entry_find(const PodIndex *index, const char *id)
@@ -82,6 +84,12 @@ static void entry_set_record(const PodIndex *index, Entry *entry, Podmon__PodRec
         podmon__pod_record__free_unpacked(before, NULL);
 }
 
+static void tell_observer(const PodIndex *index, const char *id, const Pod *pod)
+{
+    if (index->observer)
+        index->observer(index->observer_data, id, pod);
+}
+
 static void entry_remove(PodIndex *index, Entry *entry)
 {
     for (size_t i = 0; i < index->entries_count; i++)
@@ -89,6 +97,7 @@ static void entry_remove(PodIndex *index, Entry *entry)
             index->entries[i] = index->entries[--index->entries_count];
     if (entry->watch >= 0)
         (void)inotify_rm_watch(index->inotify_fd, entry->watch);
+    tell_observer(index, entry->id, NULL);
     entry_set_record(index, entry, NULL);
     free(entry);
     index->generation++;
@@ -196,6 +205,7 @@ static void entry_load(PodIndex *index, Entry *entry)
                       entry->id, strerror(-r));
         entry->complained = r != -ENOENT;
         entry_set_record(index, entry, NULL);
+        tell_observer(index, entry->id, &entry->pod);
         return;
     }
     entry->complained = false;
@@ -203,6 +213,7 @@ static void entry_load(PodIndex *index, Entry *entry)
     if (entry->pod.stale)
         age_record(record);
     entry_set_record(index, entry, record);
+    tell_observer(index, entry->id, &entry->pod);
 }
 
 /* A directory of RUN takes the place of what ROOT said of the same pod. */
@@ -411,6 +422,15 @@ size_t pod_index_count(const PodIndex *index)
 const Pod *pod_index_get(const PodIndex *index, size_t position)
 {
     return index->shown[position];
+}
+
+void pod_index_observe(PodIndex *index, PodObserver observer, void *data)
+{
+    index->observer = observer;
+    index->observer_data = data;
+    for (size_t i = 0; i < index->entries_count; i++)
+        if (!index->entries[i]->changed)
+            tell_observer(index, index->entries[i]->id, &index->entries[i]->pod);
 }
 
 void pod_index_on_change(PodIndex *index, PodIndexChange function, void *data)

@@ -48,5 +48,11 @@ typedef void (*PodIndexChange)(void *data, const Podmon__PodRecord *before,
                                const Podmon__PodRecord *after);
 void pod_index_on_change(PodIndex *index, PodIndexChange function, void *data);
 
+/* Tells of each pod that is new or was looked at again, shown or not, and of each that has gone
+ * (`pod` NULL), from inside pod_index_sync; and now of all there are. `pod->record` is NULL if it
+ * cannot be read. For the one who looks after podmons. */
+typedef void (*PodObserver)(void *data, const char *id, const Pod *pod);
+void pod_index_observe(PodIndex *index, PodObserver observer, void *data);
+
 /* Readable when something has changed; for whoever wants to know at once (events). */
 int pod_index_fd(const PodIndex *index);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "dispatcher/pods/launch.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -18,7 +19,10 @@
 #include "shared/layout.h"
 #include "shared/record.h"
 
-enum { LAUNCH_BACKLOG = 128, LAUNCH_FD_FIRST_FREE = 10 };
+enum { LAUNCH_BACKLOG = 128, LAUNCH_FD_FIRST_FREE = LAYOUT_FD_KEPT + LAYOUT_KEPT_MAX };
+
+/* What a directory's name ends with until it is whole. */
+#define NEW ".new"
 
 static int open_pods(const char *base, Failure *why)
 {
@@ -44,7 +48,7 @@ static int create_directory(int pods_fd, const char *id, const Podmon__PodRecord
     char temporary[ID_SIZE + 8];
     int r;
 
-    (void)snprintf(temporary, sizeof(temporary), ".%s.new", id);
+    (void)snprintf(temporary, sizeof(temporary), ".%s" NEW, id);
     (void)file_delete_tree_at(pods_fd, temporary);
     fd = file_open_directory_at(pods_fd, temporary, 0700);
     if (fd < 0)
@@ -80,6 +84,25 @@ int launch_create(const LaunchPaths *paths, const Podmon__PodSpec *spec, Failure
         return failure_set(why, FAILURE_INTERNAL, -r, "cannot make the directory of pod %s",
                            spec->id);
     return 0;
+}
+
+void launch_sweep(const LaunchPaths *paths)
+{
+    Failure why;
+    AUTO_CLOSE int pods_fd = open_pods(paths->run_dir, &why);
+    int fd = pods_fd < 0 ? -1 : openat(pods_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *item;
+
+    if (!stream) {
+        fd_close(&fd);
+        return;
+    }
+    while ((item = readdir(stream)))
+        if (item->d_name[0] == '.' && strlen(item->d_name) == 1 + ID_LENGTH + strlen(NEW) &&
+            strcmp(item->d_name + 1 + ID_LENGTH, NEW) == 0)
+            (void)file_delete_tree_at(pods_fd, item->d_name);
+    (void)closedir(stream);
 }
 
 /* After a reboot RUN is empty; the copy of the record in ROOT is where the pod goes on from. */
@@ -125,9 +148,47 @@ static int open_pod(const LaunchPaths *paths, const char *id, Failure *why)
     return fd;
 }
 
+/* What podmon is to be started with, besides its arguments. The descriptors have numbers that none
+ * of them is to get. */
+typedef struct Start {
+    int control_fd;
+    int lock_fd;
+    int kept[LAYOUT_KEPT_MAX];
+    size_t kept_count;
+    char kept_pids[LAYOUT_KEPT_MAX * 12 + 1]; /* "12,345" */
+} Start;
+
+static void start_done(Start *start)
+{
+    fd_close(&start->control_fd);
+    fd_close(&start->lock_fd);
+    for (size_t i = 0; i < start->kept_count; i++)
+        fd_close(&start->kept[i]);
+}
+
+static int start_fill(Start *start, int control_fd, int lock_fd, const LaunchKept *kept,
+                      size_t kept_count)
+{
+    size_t length = 0;
+
+    start->control_fd = fcntl(control_fd, F_DUPFD_CLOEXEC, LAUNCH_FD_FIRST_FREE);
+    start->lock_fd = fcntl(lock_fd, F_DUPFD_CLOEXEC, LAUNCH_FD_FIRST_FREE);
+    if (start->control_fd < 0 || start->lock_fd < 0)
+        return -errno;
+    for (size_t i = 0; i < kept_count && i < LAYOUT_KEPT_MAX; i++) {
+        int fd = fcntl(kept[i].pidfd, F_DUPFD_CLOEXEC, LAUNCH_FD_FIRST_FREE);
+        if (fd < 0)
+            return -errno;
+        start->kept[start->kept_count++] = fd;
+        length += (size_t)snprintf(start->kept_pids + length, sizeof(start->kept_pids) - length,
+                                   "%s%d", i > 0 ? "," : "", (int)kept[i].pid);
+    }
+    return 0;
+}
+
 /* What the new process starts with: 0 and 1 on /dev/null, 2 as here (its log until it has found the
- * journal), 3 and 4 as layout.h says, nothing else. */
-static int add_actions(posix_spawn_file_actions_t *actions, int control_fd, int lock_fd)
+ * journal), the others as layout.h says, nothing else. */
+static int add_actions(posix_spawn_file_actions_t *actions, const Start *start)
 {
     int r;
 
@@ -135,11 +196,14 @@ static int add_actions(posix_spawn_file_actions_t *actions, int control_fd, int 
     if (r == 0)
         r = posix_spawn_file_actions_adddup2(actions, 0, 1);
     if (r == 0)
-        r = posix_spawn_file_actions_adddup2(actions, control_fd, LAYOUT_FD_CONTROL);
+        r = posix_spawn_file_actions_adddup2(actions, start->control_fd, LAYOUT_FD_CONTROL);
     if (r == 0)
-        r = posix_spawn_file_actions_adddup2(actions, lock_fd, LAYOUT_FD_LOCK);
+        r = posix_spawn_file_actions_adddup2(actions, start->lock_fd, LAYOUT_FD_LOCK);
+    for (size_t i = 0; r == 0 && i < start->kept_count; i++)
+        r = posix_spawn_file_actions_adddup2(actions, start->kept[i], LAYOUT_FD_KEPT + (int)i);
     if (r == 0)
-        r = posix_spawn_file_actions_addclosefrom_np(actions, LAYOUT_FD_LOCK + 1);
+        r = posix_spawn_file_actions_addclosefrom_np(actions,
+                                                     LAYOUT_FD_KEPT + (int)start->kept_count);
     return -r;
 }
 
@@ -161,27 +225,28 @@ static int set_attributes(posix_spawnattr_t *attributes)
     return -r;
 }
 
-static int spawn_podmon(const LaunchPaths *paths, const char *id, int control_fd, int lock_fd,
-                        pid_t *ret)
+static int spawn_podmon(const LaunchPaths *paths, const char *id, const Start *start, pid_t *ret)
 {
-    const char *argv[] = {"podmon", "--pod",         id,  "--run", paths->run_dir,
-                          "--root", paths->root_dir, NULL};
-    AUTO_CLOSE int high_control = -1, high_lock = -1;
+    const char *argv[] = {"podmon",
+                          "--pod",
+                          id,
+                          "--run",
+                          paths->run_dir,
+                          "--root",
+                          paths->root_dir,
+                          start->kept_count > 0 ? "--kept" : NULL,
+                          start->kept_pids,
+                          NULL};
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     int r;
 
-    /* Out of the way of the numbers they are to get. */
-    high_control = fcntl(control_fd, F_DUPFD_CLOEXEC, LAUNCH_FD_FIRST_FREE);
-    high_lock = fcntl(lock_fd, F_DUPFD_CLOEXEC, LAUNCH_FD_FIRST_FREE);
-    if (high_control < 0 || high_lock < 0)
-        return -errno;
     r = -posix_spawn_file_actions_init(&actions);
     if (r < 0)
         return r;
     r = -posix_spawnattr_init(&attributes);
     if (r >= 0) {
-        r = add_actions(&actions, high_control, high_lock);
+        r = add_actions(&actions, start);
         if (r >= 0)
             r = set_attributes(&attributes);
         if (r >= 0)
@@ -193,8 +258,10 @@ static int spawn_podmon(const LaunchPaths *paths, const char *id, int control_fd
     return r;
 }
 
-int launch_ensure(const LaunchPaths *paths, const char *pod_id, int *ret_pidfd, Failure *why)
+int launch_ensure(const LaunchPaths *paths, const char *pod_id, const LaunchKept *kept,
+                  size_t kept_count, int *ret_pidfd, Failure *why)
 {
+    CLEANUP(start_done) Start start = {.control_fd = -1, .lock_fd = -1};
     AUTO_CLOSE int dir_fd = -1, lock_fd = -1, control_fd = -1;
     pid_t pid = 0;
     int r;
@@ -216,7 +283,9 @@ int launch_ensure(const LaunchPaths *paths, const char *pod_id, int *ret_pidfd, 
     if (control_fd < 0)
         return failure_set(why, FAILURE_INTERNAL, -control_fd,
                            "cannot open the control socket of pod %s", pod_id);
-    r = spawn_podmon(paths, pod_id, control_fd, lock_fd, &pid);
+    r = start_fill(&start, control_fd, lock_fd, kept, kept_count);
+    if (r >= 0)
+        r = spawn_podmon(paths, pod_id, &start, &pid);
     if (r < 0)
         return failure_set(why, FAILURE_INTERNAL, -r, "cannot start %s", paths->podmon);
     r = fd_open_pid(pid);

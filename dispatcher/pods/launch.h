@@ -3,6 +3,9 @@
  * control socket, the process. */
 #pragma once
 
+#include <stddef.h>
+#include <sys/types.h>
+
 #include "podmon.pb-c.h"
 #include "shared/failure.h"
 
@@ -16,8 +19,20 @@ typedef struct LaunchPaths {
  * is listed from now on (as not ready), and whoever finds it can carry on. */
 int launch_create(const LaunchPaths *paths, const Podmon__PodSpec *spec, Failure *why);
 
+/* Processes that a new podmon may be too late to open: the first of containers, which may have
+ * ended since. Their pidfds know how. */
+typedef struct LaunchKept {
+    pid_t pid;
+    int pidfd;
+} LaunchKept;
+
 /* Makes sure that a podmon serves this pod: nothing to do if the lock is held; else takes the lock,
  * opens a fresh control socket and starts one that inherits both. For a pod known only from ROOT
  * (an earlier boot) the run directory is made again first. *ret_pidfd: the new podmon, a child of
- * the caller's, who closes the descriptor and reaps; −1: one was there. −ENOENT: no such pod. */
-int launch_ensure(const LaunchPaths *paths, const char *pod_id, int *ret_pidfd, Failure *why);
+ * the caller's, who closes the descriptor and reaps; −1: one was there. −ENOENT: no such pod. At
+ * most LAYOUT_KEPT_MAX of `kept` are handed on. */
+int launch_ensure(const LaunchPaths *paths, const char *pod_id, const LaunchKept *kept,
+                  size_t kept_count, int *ret_pidfd, Failure *why);
+
+/* Deletes what a dispatcher that died in launch_create has left. */
+void launch_sweep(const LaunchPaths *paths);

@@ -10,7 +10,7 @@ import time
 from harness import wait_for
 
 # Writes 1, 2, 3, … to both streams, for ever or until /stop is there; then exits with 7.
-COUNT = ("n=0; while [ ! -e /stop ]; do n=$((n+1)); echo $n; echo $n >&2; "
+COUNT = ("n=0; while [ ! -e /stop -a $n -lt 9999999 ]; do n=$((n+1)); echo $n; echo $n >&2; "
          "[ $((n % {burst})) -ne 0 ] || sleep 0.01; done; echo end; exit 7")
 
 
@@ -23,7 +23,8 @@ def podmon_pid(pod):
     for process in pathlib.Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             arguments = (process / "cmdline").read_bytes().split(b"\0")
-            if arguments[0] == b"podmon" and pod.id.encode() in arguments:
+            if (arguments[0] == b"podmon" and pod.id.encode() in arguments
+                    and (process / "comm").read_text() == "podmon\n"):  # not a keeper of terminals
                 return int(process.name)
     return None
 

@@ -25,7 +25,7 @@ static bool room_open(Room *room)
     (void)snprintf(room->directory, sizeof(room->directory), "/tmp/podmon-stdio-XXXXXX");
     if (!mkdtemp(room->directory) || event_loop_new(&room->loop) < 0 ||
         logfile_open(&log, room->directory, "0.log", &why) < 0 ||
-        stdio_new(room->loop, &log, &room->stdio) < 0)
+        stdio_new(room->loop, &log, -1, false, &room->stdio) < 0)
         return false;
     for (int i = 0; i < STDIO_STREAMS; i++) {
         int ends[2];

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every pod that lives has a podmon: one that is killed is replaced at once, without waiting for a
+ * request. Until then the guard holds the first processes of the pod's containers by pidfd, so that
+ * how one of them ends meanwhile is not lost (PIDFD_GET_INFO, Linux 6.15). It holds nothing that
+ * the next dispatcher would not find again. */
+#pragma once
+
+#include "dispatcher/pods/index.h"
+#include "dispatcher/pods/launch.h"
+#include "shared/event.h"
+#include "shared/failure.h"
+
+typedef struct PodGuard PodGuard;
+
+/* Watches the pods of `index`, whose observer it becomes; both must outlive it. −ENOMEM, −errno. */
+int pod_guard_new(EventLoop *loop, PodIndex *index, const LaunchPaths *paths, PodGuard **ret);
+PodGuard *pod_guard_free(PodGuard *guard); /* accepts NULL; podmons go on */
+
+/* Makes sure that there is a podmon for this pod, for whoever wants to ask it something
+ * (launch_ensure). 0, or −errno with `why`. */
+int pod_guard_start(PodGuard *guard, const char *pod_id, Failure *why);
