@@ -3,27 +3,21 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "podmon/process.h"
-#include "podmon/teardown.h"
+#include "podmon/command.h"
 #include "podmon/userns.h"
 #include "shared/cleanup.h"
 #include "shared/clock.h"
 #include "shared/fd.h"
-#include "shared/log.h"
 #include "shared/text.h"
 
 enum {
     READ_SIZE = 16 * 1024,
     READS_PER_EVENT = 16,
-    START_SECONDS = 30,
-    EMPTY_TRIES = 500, /* 2 ms each: for killed processes to be gone */
-    EMPTY_MS = 2,
     TIMEOUT_MAX_MS = 24 * 24 * 3600 * 1000,
 };
 
@@ -40,34 +34,23 @@ typedef struct Capture {
 struct Exec {
     Pod *pod;
     Call *call;
-    char *cgroup;
-    uint32_t number; /* the cgroup's */
-    SpawnedProcess process;
-    EventSource *watch; /* outcome_fd, then the pidfd */
-    EventSource *timer; /* the command's time is over; later: the drain, the empty cgroup */
+    Command *command;
+    EventSource *timer; /* the command's time is over; later: the drain */
     Capture captures[2];
     int64_t timeout_ms;
     bool ended;
-    bool killed;
-    unsigned tries;
     ProcessEnd end;
     Failure failure; /* code FAILURE_NONE: the result is the command's */
 };
 
 static void exec_free(Exec *exec)
 {
-    ledger_drop_exec(exec->pod->ledger, exec->number);
-    event_free(exec->watch);
     event_free(exec->timer);
     for (int i = 0; i < 2; i++) {
         event_free(exec->captures[i].source);
         fd_close(&exec->captures[i].fd);
         text_done(&exec->captures[i].text);
     }
-    fd_close(&exec->process.pidfd);
-    fd_close(&exec->process.outcome_fd);
-    fd_close(&exec->process.tty_fd);
-    free(exec->cgroup);
     free(exec);
 }
 
@@ -90,45 +73,13 @@ static void answer(Exec *exec)
 }
 
 /* The command and its streams are through. */
-static void finish(Exec *exec)
+static void finish(void *data)
 {
-    Pod *pod = exec->pod;
+    Exec *exec = data;
 
     call_on_gone(exec->call, NULL, NULL);
     answer(exec);
     exec_free(exec);
-    pod->exec_running--;
-    pod_reap_orphans(pod);
-    teardown_go_on(pod);
-    pod_maybe_exit(pod);
-}
-
-/* Calls `function` after `delay_ms`; without memory at once. */
-static void later(Exec *exec, uint64_t delay_ms, EventFunction function)
-{
-    uint64_t when = clock_monotonic() + delay_ms * CLOCK_MILLISECOND;
-
-    exec->timer = event_free(exec->timer);
-    if (event_add_timer(exec->pod->loop, when, function, exec, &exec->timer) < 0)
-        function(exec, 0);
-}
-
-/* Whoever killed the command wants to find nothing of it afterwards. Descendants that a command
- * left behind of its own will go on, in its group, which then goes with the container's. */
-static void leave_cgroup(void *data, uint32_t events)
-{
-    Exec *exec = data;
-    int r = cgroup_remove(exec->cgroup);
-
-    (void)events;
-    if (r == -EBUSY && exec->killed && exec->tries++ < EMPTY_TRIES) {
-        (void)cgroup_kill(exec->cgroup); /* What forked while it was being killed. */
-        later(exec, EMPTY_MS, leave_cgroup);
-        return;
-    }
-    if (r < 0 && r != -EBUSY)
-        log_warning("cannot remove the cgroup %s: error %d", exec->cgroup, -r);
-    finish(exec);
 }
 
 /* False at the end of the stream. */
@@ -172,7 +123,7 @@ static void drained(void *data, uint32_t events)
             (void)capture_read(&exec->captures[i]); /* Ended or not, it is closed. */
         capture_close(&exec->captures[i]);
     }
-    leave_cgroup(exec, 0);
+    command_leave(exec->command, finish, exec);
 }
 
 static bool streams_have_ended(const Exec *exec)
@@ -192,40 +143,23 @@ static void capture_ready(void *data, uint32_t events)
         drained(capture->exec, 0);
 }
 
-static void process_ended(void *data, uint32_t events)
+static void command_ended(void *data, const ProcessEnd *end, const Failure *why)
 {
     Exec *exec = data;
+    uint64_t drain = exec->pod->spec->drain_timeout_ms * CLOCK_MILLISECOND;
 
-    (void)events;
-    exec->watch = event_free(exec->watch);
-    if (process_read_end(exec->process.pidfd, &exec->end) < 0 || !exec->end.known)
-        exec->end.status = 255; /* Not reached for a child of ours whose pidfd is readable. */
+    exec->end = *end;
     exec->ended = true;
+    if (why)
+        exec->failure = *why;
     exec->timer = event_free(exec->timer);
     for (int i = 0; i < 2; i++)
         if (exec->captures[i].fd >= 0 && !capture_read(&exec->captures[i]))
             capture_close(&exec->captures[i]);
-    if (exec->killed || streams_have_ended(exec))
+    if (why || streams_have_ended(exec) ||
+        event_add_timer(exec->pod->loop, clock_monotonic() + drain, drained, exec, &exec->timer) <
+            0)
         drained(exec, 0);
-    else
-        later(exec, exec->pod->spec->drain_timeout_ms, drained);
-}
-
-static void kill_tree(Exec *exec, FailureCode code, const char *sentence)
-{
-    if (exec->ended || exec->killed)
-        return;
-    exec->killed = true;
-    if (exec->failure.code == FAILURE_NONE)
-        (void)failure_say(&exec->failure, code, "%s", sentence);
-    exec->timer = event_free(exec->timer);
-    fd_close(&exec->process.outcome_fd);
-    exec->watch = event_free(exec->watch);
-    (void)cgroup_kill(exec->cgroup); /* leave_cgroup tries again. */
-    (void)fd_signal(exec->process.pidfd, SIGKILL);
-    if (event_add_fd(exec->pod->loop, exec->process.pidfd, EPOLLIN, process_ended, exec,
-                     &exec->watch) < 0)
-        log_error("no memory to await the end of process %d", (int)exec->process.pid);
 }
 
 static void expired(void *data, uint32_t events)
@@ -234,38 +168,17 @@ static void expired(void *data, uint32_t events)
     char sentence[80];
 
     (void)events;
-    if (exec->timeout_ms > 0)
-        (void)snprintf(sentence, sizeof(sentence),
-                       "the command did not end within its timeout of %lld ms",
-                       (long long)exec->timeout_ms);
-    else
-        (void)snprintf(sentence, sizeof(sentence), "the command did not start within %d s",
-                       START_SECONDS);
-    kill_tree(exec, FAILURE_DEADLINE_EXCEEDED, sentence);
+    (void)snprintf(sentence, sizeof(sentence),
+                   "the command did not end within its timeout of %lld ms",
+                   (long long)exec->timeout_ms);
+    command_kill(exec->command, FAILURE_DEADLINE_EXCEEDED, sentence);
 }
 
 static void client_gone(void *data)
 {
-    kill_tree(data, FAILURE_CANCELLED, "the client has gone away");
-}
+    const Exec *exec = data;
 
-static void outcome_ready(void *data, uint32_t events)
-{
-    Exec *exec = data;
-    int r = spawn_read_outcome(&exec->process, &exec->failure);
-
-    (void)events;
-    if (r == 0)
-        return;
-    exec->watch = event_free(exec->watch);
-    fd_close(&exec->process.outcome_fd);
-    if (r >= 0)
-        r = event_add_fd(exec->pod->loop, exec->process.pidfd, EPOLLIN, process_ended, exec,
-                         &exec->watch);
-    if (r < 0)
-        kill_tree(exec, FAILURE_INTERNAL, "cannot watch the command's process");
-    else if (exec->timeout_ms == 0)
-        exec->timer = event_free(exec->timer);
+    command_kill(exec->command, FAILURE_CANCELLED, "the client has gone away");
 }
 
 /* A pipe; the user of the command owns it, so that it can open /dev/stdout again. */
@@ -287,37 +200,10 @@ static int open_capture(Capture *capture, const Identity *identity, int *ret_the
                                 capture, &capture->source);
 }
 
-static int spawn(Exec *exec, const Container *container, char *const *argv, const SpawnStdio *stdio,
-                 Failure *why)
-{
-    const Pod *pod = container->pod;
-    SpawnExec command = {argv, container->process.pidfd, container->process.pid, false};
-    SpawnPlan *plan = NULL;
-    CgroupEntry entry;
-    SpawnContext context = {pod->spec, &pod->sandbox, pod->run_path, -1, &entry, exec->cgroup};
-    int r = cgroup_create(exec->cgroup, NULL, why);
-
-    if (r < 0)
-        return r;
-    r = cgroup_entry_open(exec->cgroup, &entry, why);
-    if (r >= 0) {
-        r = spawn_plan_exec(&context, container->record->spec, container->identity, &command, stdio,
-                            &plan, why);
-        if (r >= 0)
-            r = spawn_start(plan, &exec->process, why);
-        spawn_plan_free(plan);
-        cgroup_entry_done(&entry);
-    }
-    if (r < 0)
-        (void)cgroup_remove(exec->cgroup); /* Goes with the container's, at the latest. */
-    return r;
-}
-
 static int begin(Exec *exec, Container *container, char *const *argv, Failure *why)
 {
     AUTO_CLOSE int in = -1, out = -1, err = -1;
-    uint64_t timeout = exec->timeout_ms > 0 ? (uint64_t)exec->timeout_ms * CLOCK_MILLISECOND
-                                            : START_SECONDS * CLOCK_SECOND;
+    uint64_t deadline = clock_monotonic() + (uint64_t)exec->timeout_ms * CLOCK_MILLISECOND;
     int r = container_load_identity(container, why);
 
     if (r < 0)
@@ -326,20 +212,15 @@ static int begin(Exec *exec, Container *container, char *const *argv, Failure *w
     r = in < 0 ? -errno : open_capture(&exec->captures[0], container->identity, &out);
     if (r >= 0)
         r = open_capture(&exec->captures[1], container->identity, &err);
+    if (r >= 0 && exec->timeout_ms > 0)
+        r = event_add_timer(exec->pod->loop, deadline, expired, exec, &exec->timer);
     if (r < 0)
         return failure_set(why, FAILURE_INTERNAL, -r, "cannot open the command's streams");
-    r = spawn(exec, container, argv, &(SpawnStdio){in, out, err, -1, false}, why);
-    if (r < 0)
-        return r;
-    exec->pod->exec_running++;
-    call_on_gone(exec->call, client_gone, exec);
-    r = event_add_timer(exec->pod->loop, clock_monotonic() + timeout, expired, exec, &exec->timer);
+    r = command_start(container, argv, &(SpawnStdio){in, out, err, -1, false}, command_ended, exec,
+                      &exec->command, why);
     if (r >= 0)
-        r = event_add_fd(exec->pod->loop, exec->process.outcome_fd, EPOLLIN, outcome_ready, exec,
-                         &exec->watch);
-    if (r < 0)
-        kill_tree(exec, FAILURE_INTERNAL, "cannot watch the command's process");
-    return 0;
+        call_on_gone(exec->call, client_gone, exec);
+    return r;
 }
 
 /* A NULL-terminated copy of the list; the strings stay the request's. */
@@ -362,16 +243,8 @@ static Exec *exec_new(Container *container, const Podmon__ExecSync *request, Cal
     exec->pod = pod;
     exec->call = call;
     exec->timeout_ms = request->timeout_ms < TIMEOUT_MAX_MS ? request->timeout_ms : TIMEOUT_MAX_MS;
-    exec->process = (SpawnedProcess){.pidfd = -1, .outcome_fd = -1, .tty_fd = -1};
     for (int i = 0; i < 2; i++)
         exec->captures[i] = (Capture){.exec = exec, .fd = -1};
-    exec->number = ++pod->exec_count;
-    ledger_add_exec(pod->ledger, exec->number);
-    if (asprintf(&exec->cgroup, "%s/exec-%u", container->record->cgroup, exec->number) < 0) {
-        exec->cgroup = NULL;
-        exec_free(exec);
-        return NULL;
-    }
     return exec;
 }
 

@@ -13,6 +13,7 @@
 #include "podmon/stream/child.h"
 #include "podmon/stream/remotecommand.h"
 #include "podmon/stream/streams.h"
+#include "podmon/userns.h"
 #include "shared/cleanup.h"
 #include "shared/fd.h"
 #include "shared/log.h"
@@ -131,8 +132,10 @@ static void pipes_close(const Pipes *pipes)
 }
 
 /* The user of the command owns its ends, so that it can open /dev/stdout again. */
-static int open_pipe(Pipes *pipes, Channel channel, bool wanted, const Identity *identity)
+static int open_pipe(Pipes *pipes, Channel channel, bool wanted, const Container *container)
 {
+    const Podmon__Namespaces *namespaces = container->pod->spec->namespaces;
+    const Identity *identity = container->identity;
     bool is_input = channel == CHANNEL_STDIN;
     int ends[2];
 
@@ -144,7 +147,8 @@ static int open_pipe(Pipes *pipes, Channel channel, bool wanted, const Identity 
         return -errno;
     pipes->ours[channel] = ends[is_input ? 1 : 0];
     pipes->theirs[channel] = ends[is_input ? 0 : 1];
-    if (fchown(pipes->theirs[channel], identity->uid, identity->gid) < 0)
+    if (fchown(pipes->theirs[channel], userns_host_uid(namespaces, identity->uid),
+               userns_host_gid(namespaces, identity->gid)) < 0)
         return -errno;
     return fd_set_nonblocking(pipes->ours[channel], true);
 }
@@ -156,11 +160,11 @@ static int open_pipes(const Session *session, Container *container, Pipes *pipes
 
     if (r < 0 || request->tty)
         return r;
-    r = open_pipe(pipes, CHANNEL_STDIN, request->stdin, container->identity);
+    r = open_pipe(pipes, CHANNEL_STDIN, request->stdin, container);
     if (r >= 0)
-        r = open_pipe(pipes, CHANNEL_STDOUT, request->stdout, container->identity);
+        r = open_pipe(pipes, CHANNEL_STDOUT, request->stdout, container);
     if (r >= 0)
-        r = open_pipe(pipes, CHANNEL_STDERR, request->stderr, container->identity);
+        r = open_pipe(pipes, CHANNEL_STDERR, request->stderr, container);
     return r < 0 ? failure_set(why, FAILURE_INTERNAL, -r, "cannot open the command's streams") : 0;
 }
 

@@ -3,6 +3,7 @@
 
 import base64
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -20,6 +21,7 @@ import spdy
 from harness import status_of, wait_for
 from test_containers import processes_with
 
+NUMBERS = itertools.count(10**9 + os.getpid() * 1000)
 KILLS = int(os.environ.get("PODMON_STREAM_KILLS", "50"))
 
 
@@ -370,12 +372,13 @@ def test_a_header_bomb(node, container):
 
 
 def test_goaway_of_the_client(node, container):
+    number = str(next(NUMBERS))
     before = stream_processes()
-    with run(node, container, "sleep", "765432") as session:
-        wait_for("the command runs", lambda: processes_with("765432"))
+    with run(node, container, "sleep", number) as session:
+        wait_for("the command runs", lambda: processes_with(number))
         session.control(spdy.GOAWAY, bytes(8))
         session.drain()
-    wait_for("the command is gone", lambda: not processes_with("765432"))
+    wait_for("the command is gone", lambda: not processes_with(number))
     nothing_left(before)
 
 
@@ -482,11 +485,12 @@ def test_streams_in_any_order(node, container):
 
 
 def test_the_command_starts_with_the_last_stream(node, container):
-    with open_raw(node, container, "sleep", "654321") as session:
+    number = str(next(NUMBERS))
+    with open_raw(node, container, "sleep", number) as session:
         session.open_stream(streamtype="error")
         session.open_stream(streamtype="stdout")
         time.sleep(0.3)
-        assert not processes_with("654321")
+        assert not processes_with(number)
 
 
 def test_terminal(node, container):
@@ -526,40 +530,44 @@ def test_terminal_input_ends_and_output_goes_on(node, container):
 
 
 def test_a_background_child_keeps_the_output(node, container):
+    number = str(next(NUMBERS))
     start = time.monotonic()
-    with shell(node, container, "echo begun; sleep 43210 & exit 9") as session:
+    with shell(node, container, f"echo begun; sleep {number} & exit 9") as session:
         assert (session.code(), session.output()) == (9, b"begun\n")
         assert time.monotonic() - start < 15
-    assert processes_with("43210")  # and lives on
-    with shell(node, container, "pkill -f 43210 || kill $(pgrep -f 43210)") as session:
+    assert processes_with(number)  # and lives on
+    with shell(node, container, f"kill $(pgrep -f {number})") as session:
         session.status()
 
 
 def test_client_dies(node, container):
+    number = str(next(NUMBERS))
     before = stream_processes()
-    session = shell(node, container, "sleep 55443 & sleep 55443", stdin=True)
-    wait_for("the commands run", lambda: len(processes_with("55443")) >= 2)
+    session = shell(node, container, f"sleep {number} & sleep {number}", stdin=True)
+    wait_for("the commands run", lambda: len(processes_with(number)) >= 2)
     session.close()
-    wait_for("all of it is gone", lambda: not processes_with("55443"))
+    wait_for("all of it is gone", lambda: not processes_with(number))
     nothing_left(before)
 
 
 def test_client_dies_with_a_full_stdin(node, container):
+    number = str(next(NUMBERS))
     before = stream_processes()
-    session = run(node, container, "sleep", "66554", stdin=True)
+    session = run(node, container, "sleep", number, stdin=True)
     session.send(bytes(380_000))  # more than a pipe and we hold; the rest is in the socket
-    wait_for("the command runs", lambda: processes_with("66554"))
+    wait_for("the command runs", lambda: processes_with(number))
     session.close()
-    wait_for("it is gone", lambda: not processes_with("66554"))
+    wait_for("it is gone", lambda: not processes_with(number))
     nothing_left(before)
 
 
 def test_client_of_a_terminal_dies(node, container):
+    number = str(next(NUMBERS))
     before = stream_processes()
-    session = shell(node, container, "sleep 77665", tty=True, stdin=True)
-    wait_for("the command runs", lambda: processes_with("77665"))
+    session = shell(node, container, f"sleep {number}", tty=True, stdin=True)
+    wait_for("the command runs", lambda: processes_with(number))
     session.close()
-    wait_for("it was hung up", lambda: not processes_with("77665"))
+    wait_for("it was hung up", lambda: not processes_with(number))
     nothing_left(before)
 
 
@@ -574,7 +582,8 @@ def test_old_versions(node, container, version):
 
 def test_the_end_of_a_container_ends_its_execs(node, pod):
     container = pod.start("sleep", "1000")
-    with run(node, container, "sleep", "1000") as session:
+    with shell(node, container, "echo up; exec sleep 1000") as session:
+        session.wait_for(b"up")
         node.v1.StopContainer(container_id=container, timeout=0)
         assert session.code() == 137
 
@@ -1019,11 +1028,12 @@ def test_websocket_ping_during_output(node, container):
 
 
 def test_websocket_client_closes(node, container):
-    session = web_exec(node, container, "sleep", "998877", stdin=True)
-    wait_for("the command runs", lambda: processes_with("998877"))
+    number = str(next(NUMBERS))
+    session = web_exec(node, container, "sleep", number, stdin=True)
+    wait_for("the command runs", lambda: processes_with(number))
     session.frame(8, struct.pack(">H", 1000))
     session.messages()
-    wait_for("it is gone", lambda: not processes_with("998877"))
+    wait_for("it is gone", lambda: not processes_with(number))
     session.close()
 
 
