@@ -144,7 +144,7 @@ static void measure_layer(Sampler *sampler, Podmon__ContainerSample *container)
     if (r >= 0) {
         set_layer(container, layer);
     } else if (r == -E2BIG && !sampler->worker) {
-        (void)strcpy(sampler->measured, container->id);
+        memcpy(sampler->measured, container->id, strlen(container->id) + 1);
         if (sample_layer_begin(sampler->pod, container->id, layer_done, sampler, &sampler->worker,
                                &why) < 0)
             log_warning("%s", why.text);

@@ -123,7 +123,7 @@ static int compile_json(const ProtobufCBinaryData *text, uint64_t capabilities, 
 static int copy_filter(const SeccompFilter *filter, SeccompFilter *ret)
 {
     size_t size = filter->count * sizeof(struct sock_filter);
-    void *instructions = malloc(size);
+    void *instructions = malloc(size > 0 ? size : 1);
 
     if (!instructions)
         return -ENOMEM;

@@ -344,7 +344,7 @@ static int add_entry(const cJSON *entry, unsigned position, const SeccompMachine
                      SeccompProfile *profile, Failure *why)
 {
     SeccompRule rule = {0};
-    bool concerned;
+    bool concerned = false;
     char where[32];
     int r;
 

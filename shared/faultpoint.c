@@ -51,8 +51,10 @@ static bool take_term(char *text, const char *place, char *ret_action, long *ret
         return false;
     term = line + length + 1;
     *ret_argument = 0;
+    /* NOLINTNEXTLINE(cert-err34-c): read in test builds alone, written by the tests */
     if (sscanf(term, "%ld*%n", &count, &used) != 1 || used == 0)
         count = -1;
+    /* NOLINTNEXTLINE(cert-err34-c) */
     if (sscanf(term + (count < 0 ? 0 : used), "%15[a-z](%ld)", ret_action, ret_argument) < 1)
         return false;
     if (count < 0)
@@ -61,7 +63,7 @@ static bool take_term(char *text, const char *place, char *ret_action, long *ret
     if (count > 1) {
         (void)snprintf(counted, sizeof(counted), "%ld*", count - 1);
         memmove(term + strlen(counted), rest, strlen(rest) + 1);
-        memcpy(term, counted, strlen(counted));
+        memcpy(term, counted, strlen(counted)); /* NOLINT: in the middle of a text */
         return true;
     }
     rest += strcspn(rest, "->\n");

@@ -15,5 +15,6 @@ typedef struct Route {
     bool seed;
 } Route;
 
-/* "/runtime.v1.RuntimeService/Version", also as runtime.v1alpha2. UNIMPLEMENTED for what is in no table or has no handler. */
+/* "/runtime.v1.RuntimeService/Version", also as runtime.v1alpha2. UNIMPLEMENTED for what is in no
+ * table or has no handler. */
 int route_find(const char *path, Route *ret, Failure *why);

@@ -4,9 +4,9 @@
 #include <string.h>
 #include <strings.h>
 
-#include "shared/capability_names.h"
 #include "dispatcher/cri/check.h"
 #include "dispatcher/cri/lower_part.h"
+#include "shared/capability_names.h"
 #include "shared/path.h"
 #include "shared/text.h"
 

@@ -33,7 +33,7 @@ static bool parse_target(const char *target, StreamRoute *ret)
             strspn(token, "0123456789abcdef") != strlen(token))
             return false;
         ret->operation = (Podmon__StreamOperation)i;
-        (void)strcpy(ret->token, token);
+        memcpy(ret->token, token, strlen(token) + 1);
         memcpy(ret->pod, token, ID_POD_PREFIX);
         ret->pod[ID_POD_PREFIX] = '\0';
         return true;

@@ -24,7 +24,7 @@ int port_stream_parse(uint32_t id, const SpdyHeaders *headers, PortStream *ret)
     if (request && strlen(request) >= sizeof(stream.request))
         return -EINVAL;
     if (request)
-        (void)strcpy(stream.request, request);
+        memcpy(stream.request, request, strlen(request) + 1);
     else /* An ancient client opens both in a row, the one for errors first. */
         (void)snprintf(stream.request, sizeof(stream.request), "%u", stream.is_error ? id : id - 2);
     *ret = stream;

@@ -16,7 +16,7 @@ static void hash_block(const uint8_t *block, uint32_t state[5])
     uint32_t words[80];
     uint32_t a = state[0], b = state[1], c = state[2], d = state[3], e = state[4];
 
-    for (int i = 0; i < 16; i++)
+    for (size_t i = 0; i < 16; i++)
         words[i] = (uint32_t)block[4 * i] << 24 | (uint32_t)block[4 * i + 1] << 16 |
                    (uint32_t)block[4 * i + 2] << 8 | block[4 * i + 3];
     for (int i = 16; i < 80; i++)

@@ -226,7 +226,7 @@ def test_a_lie_is_told_exactly_and_leaves_nothing(puller, stub, mode):
     assert re.fullmatch(re.escape(f"{stub}/lie/{mode}: ") + expected, text), text
     assert code in (grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.UNAVAILABLE,
                     grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.NOT_FOUND)
-    assert names_in_store(puller) == before
+    assert set(names_in_store(puller)) <= set(before)  # a sweep of before may have gone on
 
 
 def stub_log(stub):

@@ -120,8 +120,8 @@ def test_b7_links_in_place_of_files_that_we_mount(node, pod, make_image, canary,
 
 def test_b7_a_working_directory_behind_a_link(pod, make_image, canary):
     image = make_image("cwd", {"work": ("->", str(canary))})
-    container = start(pod, "sh", "-c", "touch /work/made here", image=image,
-                      working_dir="/work/below")
+    container = start(pod, "sh", "-c", "touch /place/made here", image=image,
+                      working_dir="/place/below")
     assert container is None or pod.wait(container)
 
 
