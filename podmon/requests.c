@@ -2,8 +2,12 @@
 #include "podmon/requests.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "podmon/container.h"
+#include "podmon/crash.h"
 #include "podmon/exec.h"
 #include "podmon/start.h"
 #include "podmon/stream/streams.h"
@@ -12,6 +16,7 @@
 #include "shared/cleanup.h"
 #include "shared/log.h"
 #include "shared/message.h"
+#include "shared/path.h"
 
 /* Refuses the call and says why, unless this event is allowed in the container's state now. */
 static bool container_allows(const Container *container, ContainerEvent event, const char *what,
@@ -244,6 +249,47 @@ static void update_pod(Pod *pod, Call *call, const Podmon__Request *request)
         call_answer_done(call);
 }
 
+/* ---- another program in this one's place */
+
+/* What a successor could only end: it is worth waiting for. */
+static const char *pod_is_busy(const Pod *pod)
+{
+    if (pod->state != POD_STATE_READY)
+        return "is not ready";
+    if (pod->exec_running > 0 || pod->network_worker || pod->scope_worker)
+        return "has commands or sessions under way";
+    if (pod->publish_timer)
+        return "has a state that is not written yet";
+    for (const Container *container = pod->containers; container; container = container->next)
+        if (container->state == CONTAINER_STATE_STARTING)
+            return "is starting a container";
+    return NULL;
+}
+
+static void upgrade(Pod *pod, Call *call, const Podmon__Request *request)
+{
+    AUTO_FREE char *program = strdup(request->upgrade->program);
+    const char *busy = pod_is_busy(pod);
+    Failure why = {0};
+
+    if (!program)
+        (void)failure_set(&why, FAILURE_INTERNAL, ENOMEM, "no memory for a path");
+    else if (!path_is_clean(program) || access(program, X_OK) < 0)
+        (void)failure_say(&why, FAILURE_INVALID_ARGUMENT,
+                          "program \"%s\" is not an absolute path of an executable file", program);
+    else if (busy)
+        (void)failure_say(&why, FAILURE_FAILED_PRECONDITION, "pod %s %s", pod->id, busy);
+    if (why.code != FAILURE_NONE) {
+        call_answer_failure(call, &why);
+        return;
+    }
+    call_answer_done(call);
+    pod_copy(pod);
+    log_notice("going on as %s", program);
+    if (crash_become(program, &why) < 0)
+        log_error("%s; the pod stays with this one", why.text);
+}
+
 typedef struct RequestKind {
     const char *name;
     PodEvent event; /* whose verdict on the pod comes first */
@@ -263,6 +309,7 @@ static const RequestKind KINDS[] = {
     [PODMON__REQUEST__CALL_EXEC_SYNC] = {"ExecSync", POD_EVENT_USE, exec_sync},
     [PODMON__REQUEST__CALL_UPDATE_CONTAINER] = {"UpdateContainer", POD_EVENT_USE, update_container},
     [PODMON__REQUEST__CALL_UPDATE_POD] = {"UpdatePod", POD_EVENT_USE, update_pod},
+    [PODMON__REQUEST__CALL_UPGRADE] = {"Upgrade", POD_EVENT_USE, upgrade},
     [PODMON__REQUEST__CALL_PREPARE_STREAM] = {"PrepareStream", POD_EVENT_USE, prepare_stream},
     [PODMON__REQUEST__CALL_HAND_STREAM] = {"HandStream", POD_EVENT_USE, hand_stream},
 };

@@ -23,3 +23,4 @@ int command_rmi(const Command *command, Failure *why);
 int command_check(const Command *command, Failure *why);
 int command_gc(const Command *command, Failure *why);
 int command_ps(const Command *command, Failure *why);
+int command_upgrade(const Command *command, Failure *why);

@@ -23,6 +23,7 @@ static const struct {
      command_check},
     {"gc", "", "remove blobs and layers that no image needs", command_gc},
     {"ps", "", "list pods and containers", command_ps},
+    {"upgrade", "[PROGRAM]", "let every podmon go on as the installed one", command_upgrade},
 };
 
 enum { COMMANDS_COUNT = sizeof(commands) / sizeof(commands[0]) };
