@@ -14,6 +14,7 @@
 #include "podmon/userns.h"
 #include "shared/cleanup.h"
 #include "shared/clock.h"
+#include "shared/faultpoint.h"
 #include "shared/fd.h"
 #include "shared/file.h"
 #include "shared/layout.h"
@@ -291,7 +292,10 @@ static int set_up(Container *container, Failure *why)
     if (r >= 0 && record_identity(container->record, container->identity) < 0)
         r = failure_set(why, FAILURE_INTERNAL, ENOMEM, "no memory for a container");
     if (r >= 0)
+        (void)FAULTPOINT("container-mounted");
+    if (r >= 0)
         r = pod_publish(container->pod, why);
+    (void)FAULTPOINT("container-recorded");
     return r;
 }
 

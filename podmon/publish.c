@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/faultpoint.h"
 #include "shared/layout.h"
 #include "shared/record.h"
 #include "shared/text.h"
@@ -14,7 +15,9 @@ int publish_record(int run_fd, Podmon__PodRecord *record, Failure *why)
     int r;
 
     record->sequence++;
-    r = record_write_at(run_fd, LAYOUT_STATE, &record->base, 0600, FILE_SYNC_NO);
+    r = FAULTPOINT("publish");
+    if (r >= 0)
+        r = record_write_at(run_fd, LAYOUT_STATE, &record->base, 0600, FILE_SYNC_NO);
     return r < 0 ? failure_set(why, FAILURE_INTERNAL, -r, "cannot write the pod's state file") : 0;
 }
 

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -22,6 +23,8 @@
 #include "shared/layout.h"
 #include "shared/log.h"
 #include "shared/record.h"
+
+enum { CLEAR_TRIES = 100, CLEAR_MS = 5 };
 
 RestorePlan restore_plan(const Podmon__PodRecord *record, bool same_boot)
 {
@@ -162,6 +165,22 @@ static int adopt_container(Pod *pod, Podmon__ContainerRecord *record, Container 
     return 0;
 }
 
+/* Of a container that does not run, or not yet: a podmon died between clone and record. A start
+ * that comes now must not meet what is being killed. */
+static void clear_group(Pod *pod, const char *path)
+{
+    int r = cgroup_remove(path);
+
+    for (int tries = 0; r == -EBUSY && tries < CLEAR_TRIES; tries++) {
+        (void)cgroup_kill(path);
+        (void)poll(NULL, 0, CLEAR_MS);
+        pod_reap_orphans(pod);
+        r = cgroup_remove(path);
+    }
+    if (r < 0)
+        log_warning("cannot remove the cgroup %s: error %d", path, -r);
+}
+
 static int adopt_containers(Pod *pod, PodKept *kept, bool same_boot, Failure *why)
 {
     for (size_t i = 0; i < pod->record->n_containers; i++) {
@@ -175,7 +194,7 @@ static int adopt_containers(Pod *pod, PodKept *kept, bool same_boot, Failure *wh
         if (container->state == CONTAINER_STATE_RUNNING)
             adopt_running(container, kept, same_boot);
         else if (same_boot)
-            (void)cgroup_kill(container->record->cgroup); /* Died between clone and record. */
+            clear_group(pod, container->record->cgroup);
     }
     return 0;
 }

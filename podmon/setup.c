@@ -14,6 +14,7 @@
 #include "podmon/teardown.h"
 #include "shared/cleanup.h"
 #include "shared/clock.h"
+#include "shared/faultpoint.h"
 #include "shared/file.h"
 #include "shared/layout.h"
 #include "shared/log.h"
@@ -376,6 +377,7 @@ void setup_begin(Pod *pod)
      * The first copy replaces nothing, which disks do quickly. */
     if (pod_publish(pod, &why) < 0 || begin_cgroup(pod, &why) < 0)
         note_failure(pod, &why);
+    (void)FAULTPOINT("pod-signed");
     pod_copy(pod);
     go_on(pod);
 }

@@ -15,6 +15,7 @@
 #include "podmon/userns.h"
 #include "shared/cleanup.h"
 #include "shared/clock.h"
+#include "shared/faultpoint.h"
 #include "shared/fd.h"
 #include "shared/log.h"
 
@@ -327,6 +328,7 @@ static int begin(Container *container, Failure *why)
         r = open_stdio(container, &ends, why);
     if (r >= 0)
         r = spawn(container, &ends, why);
+    (void)FAULTPOINT("container-cloned");
     ends_close(&ends);
     return r;
 }

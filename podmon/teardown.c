@@ -11,6 +11,7 @@
 #include "podmon/stream/streams.h"
 #include "shared/cleanup.h"
 #include "shared/clock.h"
+#include "shared/faultpoint.h"
 #include "shared/file.h"
 #include "shared/layout.h"
 #include "shared/log.h"
@@ -135,6 +136,7 @@ static void finish_stop(Pod *pod)
         fail(pod, &why);
         return;
     }
+    (void)FAULTPOINT("pod-undone");
     (void)record_set_process(&pod->record->init, 0, 0); /* Clearing needs no memory. */
     if (!cgroups_are_gone(pod))
         return;

@@ -19,7 +19,7 @@
 #include "shared/message.h"
 
 enum {
-    CLIENT_ATTEMPTS_MAX = 3,
+    CLIENT_ATTEMPTS_MAX = 6,
     CLIENT_WAIT_MS = 5, /* for a podmon that somebody else is starting, or a full backlog */
 };
 
@@ -131,7 +131,7 @@ static void call_lost(PodCall *call)
     if (++call->attempts >= CLIENT_ATTEMPTS_MAX || !is_repeatable(call))
         call_fail(call, FAILURE_UNAVAILABLE, "its podmon went away without an answer");
     else
-        call_again(call, 0);
+        call_again(call, CLIENT_WAIT_MS);
 }
 
 static void on_reply(void *data, uint32_t events)
