@@ -147,6 +147,7 @@ static char *share(const char *text)
 
 static bool same_name(size_t row)
 {
+    /* cppcheck-suppress arrayIndexOutOfBoundsCond ; callers stop at the last row */
     return row > 0 && ROWS[row].name == ROWS[row - 1].name;
 }
 
