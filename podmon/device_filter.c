@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -150,6 +151,12 @@ static int parse_rule(const char *text, Rule *ret)
     return parse_access(text + 1, &ret->access);
 }
 
+static bool is_everything(const Rule *rule)
+{
+    return rule->type == ANY && rule->major == ANY && rule->minor == ANY &&
+           rule->access == ACCESS_ALL;
+}
+
 int device_filter_compile(const char *const *rules, size_t count, struct bpf_insn **ret,
                           size_t *ret_count)
 {
@@ -157,19 +164,23 @@ int device_filter_compile(const char *const *rules, size_t count, struct bpf_ins
         calloc(HEAD_INSTRUCTIONS + TAIL_INSTRUCTIONS + count * RULE_INSTRUCTIONS_MAX,
                sizeof(*instructions));
     Program program = {instructions, 0};
+    bool allows_all = false;
 
     if (!instructions)
         return -ENOMEM;
     emit_head(&program);
-    for (size_t i = 0; i < count; i++) {
+    /* Behind a rule for everything nothing can be reached, which the kernel's verifier refuses. */
+    for (size_t i = 0; i < count && !allows_all; i++) {
         Rule rule;
         int r = parse_rule(rules[i], &rule);
 
         if (r < 0)
             return r;
         emit_rule(&program, &rule);
+        allows_all = is_everything(&rule);
     }
-    emit_result(&program, 0);
+    if (!allows_all)
+        emit_result(&program, 0);
     *ret = TAKE(instructions);
     *ret_count = program.count;
     return 0;

@@ -15,7 +15,7 @@ def test_a_container_says_what_was_done_for_it(node, pod):
         "sleep", "1000", envs=[api.KeyValue(key="SECRET", value=b"swordfish")],
         mounts=[api.Mount(host_path=str(node.logs), container_path="/logs", readonly=True)],
         linux=api.LinuxContainerConfig(
-            resources=api.LinuxContainerResources(memory_limit_in_bytes=64 << 20),
+            resources=api.LinuxContainerResources(oom_score_adj=123),
             security_context=api.LinuxContainerSecurityContext(no_new_privs=True)))
     answer = node.v1.ContainerStatus(container_id=container, verbose=True)
     info = info_of(answer)
@@ -24,7 +24,7 @@ def test_a_container_says_what_was_done_for_it(node, pod):
     assert plan["argv"] == ["sleep", "1000"]
     mount = next(m for m in plan["mounts"] if m["destination"] == "/logs")
     assert mount["source"] == str(node.logs) and mount["read_only"] is True
-    assert plan["resources"]["memory_limit"] == str(64 << 20)
+    assert plan["resources"]["oom_score_adj"] == "123"
     assert plan["security"]["no_new_privileges"] is True
     assert "swordfish" not in str(answer)
     assert not node.v1.ContainerStatus(container_id=container).info
