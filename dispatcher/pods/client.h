@@ -22,9 +22,9 @@ int pod_client_new(EventLoop *loop, const char *run_dir, PodGuard *guard, PodCli
 PodClient *pod_client_free(PodClient *client);
 
 /* Sends `request` to the pod's podmon, starting one if none lives. A podmon that goes away without
- * an answer (it had nothing left to do, or died) is started again and asked again, five times at most
- * (never for ExecSync: a command must not run twice). `deadline`: clock_monotonic; passing it is
- * DEADLINE_EXCEEDED, and the work goes on in the pod. The answer never comes from inside this
+ * an answer (it had nothing left to do, or died) is started again and asked again, five times at
+ * most (never for ExecSync: a command must not run twice). `deadline`: clock_monotonic; passing it
+ * is DEADLINE_EXCEEDED, and the work goes on in the pod. The answer never comes from inside this
  * function. *ret (may be NULL) is valid until the answer. */
 void pod_call(PodClient *client, const char *pod_id, const Podmon__Request *request,
               uint64_t deadline, PodAnswer answer, void *data, PodCall **ret);
