@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reads one layer's archive (tar; plain, gzip or zstd) from a descriptor that need not seek, hands
- * its entries to a tree and computes the diff id of what it reads, in one pass. Everything from
- * the first byte on is hostile: this runs in the confined child of dispatcher/image/unpack. */
+/* Reads one layer's archive (tar; dispatcher/image/packed) from a descriptor that need not seek,
+ * hands its entries to a tree and computes the diff id of what it reads, in one pass. Everything
+ * from the first byte on is hostile: this runs in the confined child of dispatcher/image/unpack. */
 #pragma once
 
 #include "dispatcher/image/digest.h"

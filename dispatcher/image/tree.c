@@ -391,6 +391,21 @@ static int check_numbers(const TreeEntry *entry, Failure *why)
     return 0;
 }
 
+/* Few files replace another: whether this one does is found out by trying. */
+static int open_new_file(int parent_fd, const char *name)
+{
+    const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    int fd = openat(parent_fd, name, flags, 0600), r;
+
+    if (fd < 0 && errno == EEXIST) {
+        r = file_delete_tree_at(parent_fd, name);
+        if (r < 0)
+            return r;
+        fd = openat(parent_fd, name, flags, 0600);
+    }
+    return fd < 0 ? -errno : fd;
+}
+
 int tree_add(Tree *tree, const TreeEntry *entry, int *ret_fd, Failure *why)
 {
     char path[PATH_MAX] = "", parent[PATH_MAX + 1];
@@ -427,19 +442,21 @@ int tree_add(Tree *tree, const TreeEntry *entry, int *ret_fd, Failure *why)
     if (S_ISDIR(entry->mode))
         return add_directory(tree, entry, path, parent_fd, name, why);
 
-    r = file_delete_tree_at(parent_fd, name);
-    if (r < 0)
-        return fail(entry, why, -r, "replace what is there");
-    if (!S_ISREG(entry->mode))
-        return add_node(entry, parent_fd, name, why);
-    *ret_fd = openat(parent_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    return *ret_fd < 0 ? fail(entry, why, errno, "make the file") : 0;
+    if (!S_ISREG(entry->mode)) {
+        r = file_delete_tree_at(parent_fd, name);
+        return r < 0 ? fail(entry, why, -r, "replace what is there")
+                     : add_node(entry, parent_fd, name, why);
+    }
+    *ret_fd = open_new_file(parent_fd, name);
+    return *ret_fd < 0 ? fail(entry, why, -*ret_fd, "make the file") : 0;
 }
 
-int tree_finish_file(const TreeEntry *entry, int fd, Failure *why)
+int tree_finish_file(const TreeEntry *entry, int fd, uint64_t written, Failure *why)
 {
-    int r = ftruncate(fd, (off_t)entry->size) < 0 ? fail(entry, why, errno, "set its size")
-                                                  : set_metadata(entry, fd, why);
+    /* A sparse file may end in a hole. */
+    int r = written != entry->size && ftruncate(fd, (off_t)entry->size) < 0
+                ? fail(entry, why, errno, "set its size")
+                : set_metadata(entry, fd, why);
 
     if (close(fd) < 0 && r == 0)
         r = fail(entry, why, errno, "close it");

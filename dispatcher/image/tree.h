@@ -49,9 +49,9 @@ Tree *tree_free(Tree *tree);
 
 /* Makes the entry, replacing what is there under its name. *ret_fd is the file to write into, for
  * a regular file, and −1 for all else. After its data is written the caller calls tree_finish_file
- * with the same entry, which closes it. */
+ * with the same entry and how far it has written, which closes it. */
 int tree_add(Tree *tree, const TreeEntry *entry, int *ret_fd, Failure *why);
-int tree_finish_file(const TreeEntry *entry, int fd, Failure *why);
+int tree_finish_file(const TreeEntry *entry, int fd, uint64_t written, Failure *why);
 
 /* Sets the directories' times, which every entry made in them has changed, and the root as the
  * layers below have it unless the archive said how it is to be. */
