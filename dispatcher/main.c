@@ -155,6 +155,8 @@ static int dispatcher_open_node(Dispatcher *dispatcher, Failure *why)
         r = pod_client_new(node->loop, config->run_dir, node->guard, &node->client);
     if (r < 0)
         return failure_set(why, FAILURE_INTERNAL, -r, "cannot prepare calls to pods");
+    pod_guard_collect(node->guard, config->cni_conf_dir, config->cni_bin_dirs,
+                      config->cni_timeout_ms);
     r = image_pulls_new(node->loop, &pulls, &node->pulls);
     if (r < 0)
         return failure_set(why, FAILURE_INTERNAL, -r, "cannot prepare pulls of images");

@@ -141,6 +141,12 @@ bool cni_has_check(const cJSON *list)
     return !text_starts_with(string_of(list, "cniVersion"), "0.3.");
 }
 
+bool cni_has_collection(const cJSON *list)
+{
+    return strcmp(string_of(list, "cniVersion"), "1.1.0") == 0 &&
+           !cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(list, "disableGC"));
+}
+
 static bool add_port_mappings(cJSON *args, const Podmon__NetworkPlan *plan)
 {
     cJSON *mappings = NULL;

@@ -29,6 +29,15 @@ int cni_load(const char *directory, cJSON **ret, Failure *why);
 /* Since 0.4.0 there is CHECK, and DEL is given the result of ADD. */
 bool cni_has_check(const cJSON *list);
 
+/* Since 1.1.0 there is GC, unless the list says disableGC. */
+bool cni_has_collection(const cJSON *list);
+
+/* The keys under which GC is told what is still attached: the second is what libcni 1.2.0 to 1.2.2
+ * knew. */
+#define CNI_ATTACHMENTS "cni.dev/valid-attachments"
+#define CNI_ATTACHMENTS_OLD "cni.dev/attachments"
+#define CNI_INTERFACE "eth0" /* inside of every pod */
+
 /* What the runtime knows, by the names of CNI's capabilities: {"portMappings": …, "dns": …}. */
 int cni_capability_args(const Podmon__PodSpec *pod, cJSON **ret, Failure *why);
 

@@ -72,14 +72,16 @@ static char **make_environment(const CniCall *call)
     const char *const pairs[][2] = {
         {"CNI_COMMAND=", call->command},
         {"CNI_CONTAINERID=", call->container_id},
-        {"CNI_NETNS=", call->netns ? call->netns : ""},
-        {"CNI_IFNAME=", "eth0"},
+        {"CNI_NETNS=", call->container_id && !call->netns ? "" : call->netns},
+        {"CNI_IFNAME=", call->container_id ? CNI_INTERFACE : NULL},
         {"CNI_ARGS=", call->arguments},
         {"PATH=", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
     };
 
     for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
         text.size = 0;
+        if (!pairs[i][1])
+            continue;
         if (text_print(&text, "%s%s", pairs[i][0], pairs[i][1]) < 0 ||
             text_list_add(&list, text.data) < 0)
             return NULL;

@@ -11,10 +11,10 @@ enum { CNI_OUTPUT_MAX = 1024 * 1024 };
 
 typedef struct CniCall {
     const Podmon__NetworkPlan *plan; /* where the plugins are, and how long each may take */
-    const char *command;             /* "ADD", "DEL", "CHECK" */
-    const char *container_id;
-    const char *netns;     /* a path, or NULL */
-    const char *arguments; /* CNI_ARGS */
+    const char *command;             /* "ADD", "DEL", "CHECK", "GC" */
+    const char *container_id;        /* NULL with GC, which is about no pod */
+    const char *netns;               /* a path, or NULL */
+    const char *arguments;           /* CNI_ARGS, or NULL */
 } CniCall;
 
 /* Runs plugin `type` with `config` on its standard input. 0: it succeeded and this is its output.

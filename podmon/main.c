@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "podmon/collect.h"
 #include "podmon/crash.h"
 #include "podmon/pod.h"
 #include "podmon/requests.h"
@@ -205,6 +206,8 @@ int main(int argc, char **argv)
     Failure why = {0};
     int r;
 
+    if (argc > 1 && strcmp(argv[1], COLLECT_COMMAND) == 0)
+        return collect_main(argc - 1, argv + 1);
     if (!options_parse(argc, argv, &options)) {
         (void)fputs(USAGE, stderr);
         return EXIT_USAGE;

@@ -208,6 +208,57 @@ int network_del(const Podmon__PodSpec *pod, const char *netns, const char *resul
     return r;
 }
 
+/* [{"containerID", "ifname"}, …] */
+static cJSON *make_attachments(char *const *ids)
+{
+    cJSON *list = cJSON_CreateArray();
+
+    for (; list && *ids; ids++) {
+        cJSON *item = cJSON_CreateObject();
+
+        if (cJSON_AddItemToArray(list, item) &&
+            cJSON_AddStringToObject(item, "containerID", *ids) &&
+            cJSON_AddStringToObject(item, "ifname", CNI_INTERFACE))
+            continue;
+        cJSON_Delete(list);
+        list = NULL;
+    }
+    return list;
+}
+
+static int collect_one(const Attachment *attachment, const cJSON *plugin, const cJSON *valid,
+                       Failure *why)
+{
+    AUTO_JSON cJSON *config = cJSON_Duplicate(plugin, true);
+    CLEANUP(text_done) Text output = {0};
+
+    if (!cJSON_AddItemToObject(config, CNI_ATTACHMENTS, cJSON_Duplicate(valid, true)) ||
+        !cJSON_AddItemToObject(config, CNI_ATTACHMENTS_OLD, cJSON_Duplicate(valid, true)))
+        return failure_set(why, FAILURE_RESOURCE_EXHAUSTED, ENOMEM, "network");
+    return call_plugin(attachment, config, NULL, &output, why);
+}
+
+int network_collect(const Podmon__NetworkPlan *plan, const cJSON *list, char *const *ids,
+                    Failure *why)
+{
+    const Attachment attachment = {
+        .call = {.plan = plan, .command = "GC"}, .config = (cJSON *)(uintptr_t)list, /* only read */
+    };
+    AUTO_JSON cJSON *valid = make_attachments(ids);
+    const cJSON *plugin;
+    int result = 0;
+
+    if (!valid)
+        return failure_set(why, FAILURE_RESOURCE_EXHAUSTED, ENOMEM, "network");
+    cJSON_ArrayForEach(plugin, plugins_of(&attachment))
+    {
+        int r = collect_one(&attachment, plugin, valid, result == 0 ? why : NULL);
+        if (result == 0)
+            result = r;
+    }
+    return result;
+}
+
 /* Appends the addresses of one family. */
 static int add_addresses(const cJSON *ips, int family, char ***list)
 {

@@ -4,6 +4,7 @@
  * environment, no shell, a bounded output, a deadline, and their own process group. */
 #pragma once
 
+#include <cjson/cJSON.h>
 #include <stddef.h>
 
 #include "podmon.pb-c.h"
@@ -20,6 +21,12 @@ int network_check(const Podmon__PodSpec *pod, const char *netns, const char *res
 /* DEL in reverse order with the cached result; `netns` may be NULL (gone after a reboot). `result`
  * NULL: with the configuration as it is now. Idempotent. */
 int network_del(const Podmon__PodSpec *pod, const char *netns, const char *result, Failure *why);
+
+/* GC, for a configuration list that has it (cni.h): its plugins give back what they hold for any
+ * container that is not in `ids` (NULL-terminated). Nothing may be added meanwhile
+ * (network_lock.h). Every plugin is asked; the first failure is returned. */
+int network_collect(const Podmon__NetworkPlan *plan, const cJSON *list, char *const *ids,
+                    Failure *why);
 
 /* The addresses in such a result, IPv4 first as CNI ordered them, without prefix length. Pure. The
  * list is the caller's (text_list_free). */

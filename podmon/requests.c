@@ -256,7 +256,7 @@ static const char *pod_is_busy(const Pod *pod)
 {
     if (pod->state != POD_STATE_READY)
         return "is not ready";
-    if (pod->exec_running > 0 || pod->network_worker || pod->scope_worker)
+    if (pod->exec_running > 0 || pod->scope_worker)
         return "has commands or sessions under way";
     if (pod->publish_timer)
         return "has a state that is not written yet";

@@ -11,6 +11,7 @@
 
 #include "podmon/container.h"
 #include "podmon/ending.h"
+#include "podmon/network_check.h"
 #include "podmon/process.h"
 #include "podmon/publish.h"
 #include "podmon/setup.h"
@@ -322,6 +323,8 @@ static int carry_out(Pod *pod, RestorePlan plan, PodKept *kept, bool same_boot, 
     sweep(pod, pod->root_fd);
     pod_publish_surely(pod);
     pod_reap_orphans(pod);
+    if (plan == RESTORE_ADOPT)
+        network_check_begin(pod);
     if (plan == RESTORE_STOP || plan == RESTORE_REMOVE)
         teardown_resume(pod);
     return 0;

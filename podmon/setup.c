@@ -2,12 +2,14 @@
 #include "podmon/setup.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "podmon/network.h"
+#include "podmon/network_lock.h"
 #include "podmon/process.h"
 #include "podmon/publish.h"
 #include "podmon/scope.h"
@@ -183,13 +185,27 @@ static bool sandbox_can_begin(const Pod *pod)
 typedef struct NetworkJob {
     const Podmon__PodSpec *spec;
     const char *netns;
+    int run_fd; /* the pod's directory */
     bool again;
 } NetworkJob;
+
+/* Of one plugin's call. */
+static uint64_t network_timeout(const Podmon__PodSpec *spec)
+{
+    uint64_t timeout = spec->network->timeout_ms;
+
+    return (timeout ? timeout : NETWORK_DEFAULT_MS) * CLOCK_MILLISECOND;
+}
 
 static int network_run(void *data, Text *output, Failure *why)
 {
     const NetworkJob *job = data;
+    AUTO_CLOSE int run_fd = openat(job->run_fd, "../..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    AUTO_CLOSE int lock =
+        network_lock(run_fd, NETWORK_ADDS, clock_monotonic() + network_timeout(job->spec), why);
 
+    if (lock < 0)
+        return lock;
     if (job->again) {
         int r = network_del(job->spec, NULL, NULL, why);
         if (r < 0)
@@ -227,17 +243,13 @@ static void network_done(void *data, const char *output, size_t size, const Fail
 
 static uint64_t network_deadline(const Pod *pod)
 {
-    uint64_t timeout = pod->spec->network->timeout_ms;
-
-    if (timeout == 0)
-        timeout = NETWORK_DEFAULT_MS;
-    return clock_monotonic() + timeout * CLOCK_MILLISECOND * NETWORK_CALLS_MAX;
+    return clock_monotonic() + network_timeout(pod->spec) * NETWORK_CALLS_MAX;
 }
 
 static int begin_network(Pod *pod, Failure *why)
 {
     AUTO_FREE char *path = NULL;
-    NetworkJob job = {pod->spec, NULL, pod->set_up_again};
+    NetworkJob job = {.spec = pod->spec, .run_fd = pod->run_fd, .again = pod->set_up_again};
     int r;
 
     if (asprintf(&path, "%s/" LAYOUT_NETNS, pod->run_path) < 0)

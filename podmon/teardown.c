@@ -153,6 +153,7 @@ static void begin_stop(Pod *pod)
     (void)pod_advance(pod, POD_EVENT_STOP);
     pod_publish_surely(pod);
     pod->tries = 0;
+    pod->network_worker = worker_free(pod->network_worker); /* a check, if there is one */
     streams_stop(pod);
     for (Container *container = pod->containers; container; container = container->next)
         container_stop(container, 0, NULL);

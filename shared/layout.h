@@ -5,6 +5,7 @@
  *                                       resolv.conf hostname hosts, samples/pod,
  *                                       per container a directory
  *                                       <container id>/ with stdout stderr stdin (FIFOs)
+ *   RUN/network.lock      plugins that add (shared) and that collect garbage (exclusive)
  *   ROOT/pods/<pod id>/                 state (copy of the record, outlives a reboot),
  *                                       per container <container id>/upper work
  *   ROOT/images/                        blobs/sha256 layers records staging
@@ -14,6 +15,7 @@
 #include <stdbool.h>
 
 #define LAYOUT_PODS "pods"
+#define LAYOUT_NETWORK_LOCK "network.lock"
 #define LAYOUT_STATE "state"
 #define LAYOUT_CONTROL "control"
 #define LAYOUT_LOCK "lock"

@@ -22,7 +22,7 @@ enum {
     UNSIGNED_SECONDS = 2 /* for a new pod's podmon to sign the record, before it is missed */
 };
 
-/* A podmon that this process has started and will have to reap; the pod does not depend on it. */
+/* A podmon that this process has started and will have to reap; no pod depends on it. */
 typedef struct Child {
     PodGuard *guard;
     EventSource *source;
@@ -309,6 +309,18 @@ int pod_guard_new(EventLoop *loop, PodIndex *index, const LaunchPaths *paths, Po
     pod_index_observe(index, pod_changed, guard);
     *ret = guard;
     return 0;
+}
+
+void pod_guard_collect(PodGuard *guard, const char *conf_dir, char *const *bin_dirs,
+                       uint32_t timeout_ms)
+{
+    Failure why;
+    int pidfd;
+
+    if (launch_collect(&guard->paths, conf_dir, bin_dirs, timeout_ms, &pidfd, &why) < 0)
+        log_warning("the network's garbage is not collected: %s", why.text);
+    else
+        watch_child(guard, pidfd);
 }
 
 PodGuard *pod_guard_free(PodGuard *guard)

@@ -5,6 +5,8 @@
  * the next dispatcher would not find again. */
 #pragma once
 
+#include <stdint.h>
+
 #include "dispatcher/pods/index.h"
 #include "dispatcher/pods/launch.h"
 #include "shared/event.h"
@@ -15,6 +17,11 @@ typedef struct PodGuard PodGuard;
 /* Watches the pods of `index`, whose observer it becomes; both must outlive it. −ENOMEM, −errno. */
 int pod_guard_new(EventLoop *loop, PodIndex *index, const LaunchPaths *paths, PodGuard **ret);
 PodGuard *pod_guard_free(PodGuard *guard); /* accepts NULL; podmons go on */
+
+/* Has the network plugins give back what no pod uses (launch_collect), beside everything else. What
+ * comes of it is in the log. */
+void pod_guard_collect(PodGuard *guard, const char *conf_dir, char *const *bin_dirs,
+                       uint32_t timeout_ms);
 
 /* Makes sure that there is a podmon for this pod, for whoever wants to ask it something
  * (launch_ensure). 0, or −errno with `why`. */

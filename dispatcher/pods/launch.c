@@ -19,7 +19,11 @@
 #include "shared/layout.h"
 #include "shared/record.h"
 
-enum { LAUNCH_BACKLOG = 128, LAUNCH_FD_FIRST_FREE = LAYOUT_FD_KEPT + LAYOUT_KEPT_MAX };
+enum {
+    LAUNCH_BACKLOG = 128,
+    LAUNCH_FD_FIRST_FREE = LAYOUT_FD_KEPT + LAYOUT_KEPT_MAX,
+    COLLECT_ARGUMENTS_MAX = 32,
+};
 
 /* What a directory's name ends with until it is whole. */
 #define NEW ".new"
@@ -151,7 +155,7 @@ static int open_pod(const LaunchPaths *paths, const char *id, Failure *why)
 /* What podmon is to be started with, besides its arguments. The descriptors have numbers that none
  * of them is to get. */
 typedef struct Start {
-    int control_fd;
+    int control_fd; /* −1: it is not to serve a pod */
     int lock_fd;
     int kept[LAYOUT_KEPT_MAX];
     size_t kept_count;
@@ -195,6 +199,8 @@ static int add_actions(posix_spawn_file_actions_t *actions, const Start *start)
     r = posix_spawn_file_actions_addopen(actions, 0, "/dev/null", O_RDWR, 0);
     if (r == 0)
         r = posix_spawn_file_actions_adddup2(actions, 0, 1);
+    if (r == 0 && start->control_fd < 0)
+        return -posix_spawn_file_actions_addclosefrom_np(actions, LAYOUT_FD_CONTROL);
     if (r == 0)
         r = posix_spawn_file_actions_adddup2(actions, start->control_fd, LAYOUT_FD_CONTROL);
     if (r == 0)
@@ -225,20 +231,13 @@ static int set_attributes(posix_spawnattr_t *attributes)
     return -r;
 }
 
-static int spawn_podmon(const LaunchPaths *paths, const char *id, const Start *start, pid_t *ret)
+/* *ret_pidfd: the new process. */
+static int spawn_podmon(const LaunchPaths *paths, const char *const *argv, const Start *start,
+                        int *ret_pidfd)
 {
-    const char *argv[] = {"podmon",
-                          "--pod",
-                          id,
-                          "--run",
-                          paths->run_dir,
-                          "--root",
-                          paths->root_dir,
-                          start->kept_count > 0 ? "--kept" : NULL,
-                          start->kept_pids,
-                          NULL};
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
+    pid_t pid;
     int r;
 
     r = -posix_spawn_file_actions_init(&actions);
@@ -250,12 +249,14 @@ static int spawn_podmon(const LaunchPaths *paths, const char *id, const Start *s
         if (r >= 0)
             r = set_attributes(&attributes);
         if (r >= 0)
-            r = -posix_spawn(ret, paths->podmon, &actions, &attributes, (char *const *)argv,
+            r = -posix_spawn(&pid, paths->podmon, &actions, &attributes, (char *const *)argv,
                              environ);
         (void)posix_spawnattr_destroy(&attributes);
     }
     (void)posix_spawn_file_actions_destroy(&actions);
-    return r;
+    if (r >= 0)
+        r = *ret_pidfd = fd_open_pid(pid);
+    return r < 0 ? r : 0;
 }
 
 int launch_ensure(const LaunchPaths *paths, const char *pod_id, const LaunchKept *kept,
@@ -263,7 +264,10 @@ int launch_ensure(const LaunchPaths *paths, const char *pod_id, const LaunchKept
 {
     CLEANUP(start_done) Start start = {.control_fd = -1, .lock_fd = -1};
     AUTO_CLOSE int dir_fd = -1, lock_fd = -1, control_fd = -1;
-    pid_t pid = 0;
+    const char *const argv[] = {
+        "podmon",        "--pod",  pod_id,          "--run",
+        paths->run_dir,  "--root", paths->root_dir, kept_count > 0 ? "--kept" : NULL,
+        start.kept_pids, NULL};
     int r;
 
     if (!id_is_valid(pod_id))
@@ -285,12 +289,24 @@ int launch_ensure(const LaunchPaths *paths, const char *pod_id, const LaunchKept
                            "cannot open the control socket of pod %s", pod_id);
     r = start_fill(&start, control_fd, lock_fd, kept, kept_count);
     if (r >= 0)
-        r = spawn_podmon(paths, pod_id, &start, &pid);
-    if (r < 0)
-        return failure_set(why, FAILURE_INTERNAL, -r, "cannot start %s", paths->podmon);
-    r = fd_open_pid(pid);
-    if (r < 0)
-        return failure_set(why, FAILURE_INTERNAL, -r, "cannot watch the podmon of pod %s", pod_id);
-    *ret_pidfd = r;
-    return 0;
+        r = spawn_podmon(paths, argv, &start, ret_pidfd);
+    return r < 0 ? failure_set(why, FAILURE_INTERNAL, -r, "cannot start %s", paths->podmon) : 0;
+}
+
+int launch_collect(const LaunchPaths *paths, const char *conf_dir, char *const *bin_dirs,
+                   uint32_t timeout_ms, int *ret_pidfd, Failure *why)
+{
+    const Start start = {.control_fd = -1, .lock_fd = -1};
+    const char *argv[COLLECT_ARGUMENTS_MAX + 1] = {"podmon", "collect", paths->run_dir,
+                                                   paths->root_dir, conf_dir};
+    char timeout[16];
+    size_t count = 5;
+    int r;
+
+    (void)snprintf(timeout, sizeof(timeout), "%u", timeout_ms);
+    argv[count++] = timeout;
+    while (*bin_dirs && count < COLLECT_ARGUMENTS_MAX)
+        argv[count++] = *bin_dirs++;
+    r = spawn_podmon(paths, argv, &start, ret_pidfd);
+    return r < 0 ? failure_set(why, FAILURE_INTERNAL, -r, "cannot start %s", paths->podmon) : 0;
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "podmon.pb-c.h"
@@ -33,6 +34,12 @@ typedef struct LaunchKept {
  * most LAYOUT_KEPT_MAX of `kept` are handed on. */
 int launch_ensure(const LaunchPaths *paths, const char *pod_id, const LaunchKept *kept,
                   size_t kept_count, int *ret_pidfd, Failure *why);
+
+/* Starts `podmon collect` (podmon/collect.h) on the network configuration in `conf_dir` with
+ * plugins of `bin_dirs` (NULL-terminated), each of which gets `timeout_ms`. A child of the
+ * caller's, who reaps it by *ret_pidfd. */
+int launch_collect(const LaunchPaths *paths, const char *conf_dir, char *const *bin_dirs,
+                   uint32_t timeout_ms, int *ret_pidfd, Failure *why);
 
 /* Deletes what a dispatcher that died in launch_create has left. */
 void launch_sweep(const LaunchPaths *paths);

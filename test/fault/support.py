@@ -7,7 +7,7 @@ import pathlib
 import signal
 import time
 
-from harness import wait_for
+from harness import podmon_pid, wait_for
 
 # Writes 1, 2, 3, … to both streams, for ever or until /stop is there; then exits with 7.
 COUNT = ("n=0; while [ ! -e /stop -a $n -lt 9999999 ]; do n=$((n+1)); echo $n; echo $n >&2; "
@@ -16,17 +16,6 @@ COUNT = ("n=0; while [ ! -e /stop -a $n -lt 9999999 ]; do n=$((n+1)); echo $n; e
 
 def counter(burst=100):
     return "sh", "-c", COUNT.format(burst=burst)
-
-
-def podmon_pid(pod):
-    """The process that looks after the pod now, or None."""
-    for process in pathlib.Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            arguments = (process / "cmdline").read_bytes().split(b"\0")
-            if (arguments[0] == b"podmon" and pod.id.encode() in arguments
-                    and (process / "comm").read_text() == "podmon\n"):  # not a keeper of terminals
-                return int(process.name)
-    return None
 
 
 def start_time(pid):

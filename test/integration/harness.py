@@ -93,6 +93,17 @@ def status_of(function, *arguments, **fields):
     raise AssertionError("the call succeeded")
 
 
+def podmon_pid(pod):
+    """The process that looks after the pod now, or None."""
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            arguments = (process / "cmdline").read_bytes().split(b"\0")
+            if (arguments[0] == b"podmon" and pod.id.encode() in arguments
+                    and (process / "comm").read_text() == "podmon\n"):  # not a keeper of terminals
+                return int(process.name)
+    return None
+
+
 class Node:
     """A dispatcher with its run and root directories, and what a test needs to talk to it."""
 

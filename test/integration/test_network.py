@@ -4,7 +4,9 @@ suite runs in a network namespace made for it, so the bridge is never made on th
 
 import ipaddress
 import json
+import os
 import pathlib
+import signal
 import socket
 import stat
 import subprocess
@@ -12,7 +14,7 @@ import subprocess
 import grpc
 import pytest
 
-from harness import status_of, wait_for
+from harness import podmon_pid, status_of, wait_for
 
 PLUGINS = pathlib.Path("/usr/lib/cni")
 BRIDGE = {
@@ -137,32 +139,42 @@ EVIL = {
 
 
 @pytest.fixture
-def evil_plugin(node):
-    """A network whose plugin misbehaves on ADD and notes each DEL."""
+def own_plugin(node):
+    """make(name, script, version): a network of one plugin, a shell script."""
     made = []
+    directory = node.base / "plugins"
+    directory.mkdir(exist_ok=True)
 
-    def make(name, script):
-        plugin = node.base / "evil"
-        plugin.mkdir(exist_ok=True)
-        path, notes = plugin / name, plugin / f"{name}.calls"
-        path.write_text(f"#!/bin/sh\necho $CNI_COMMAND >> {notes}\ncat >/dev/null\n"
-                        f"[ $CNI_COMMAND = ADD ] || exit 0\n{script}\n")
+    def make(name, script, version="1.0.0"):
+        path = directory / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
-        conf = node.cni / "10-evil.conflist"
-        conf.write_text(json.dumps({"cniVersion": "1.0.0", "name": "evil",
+        conf = node.cni / "10-own.conflist"
+        conf.write_text(json.dumps({"cniVersion": version, "name": "own",
                                     "plugins": [{"type": name}]}))
         made.append(conf)
-        return notes
 
     text = node.config.read_text()
     node.config.write_text(text.replace("cni_bin_dirs = /usr/lib/cni",
-                                        f"cni_bin_dirs = {node.base}/evil\ncni_timeout_ms = 2000"))
+                                        f"cni_bin_dirs = {directory}\ncni_timeout_ms = 2000"))
     node.restart()
     yield make
     for conf in made:
         conf.unlink(missing_ok=True)
     node.config.write_text(text)
     node.restart()
+
+
+@pytest.fixture
+def evil_plugin(own_plugin, tmp_path):
+    """A network whose plugin misbehaves on ADD and notes each DEL."""
+    def make(name, script):
+        notes = tmp_path / f"{name}.calls"
+        own_plugin(name, f"echo $CNI_COMMAND >> {notes}\ncat >/dev/null\n"
+                         f"[ $CNI_COMMAND = ADD ] || exit 0\n{script}")
+        return notes
+
+    return make
 
 
 @pytest.mark.parametrize("name", [*EVIL, "hangs"])
@@ -178,3 +190,47 @@ def test_plugins_that_misbehave(node, evil_plugin, name):
         assert code == grpc.StatusCode.DEADLINE_EXCEEDED
     assert "DEL" in notes.read_text().split()
     wait_for("nothing is left", lambda: set(node.leftovers()) <= set(before))
+
+
+@pytest.fixture
+def notes(own_plugin, tmp_path):
+    """A plugin of CNI 1.1.0, which Debian's are not. It notes each call: the command and what it
+    was given."""
+    path = tmp_path / "calls"
+    path.touch()
+    own_plugin("careful", f"""
+        {{ printf '%s ' $CNI_COMMAND; cat; echo; }} >>{path}
+        [ $CNI_COMMAND = ADD ] && echo '{{"cniVersion": "1.1.0", "ips": []}}'
+        [ $CNI_COMMAND != CHECK ]""", "1.1.0")
+
+    def calls(command):
+        lines = (line.split(" ", 1) for line in path.read_text().split("\n")[:-1])
+        return [json.loads(given) for said, given in lines if said == command]
+
+    return calls
+
+
+def test_garbage_is_collected_when_the_dispatcher_starts(node, notes, make_pod):
+    gone, there = make_pod(network="POD"), make_pod(network="POD")
+    gone.remove()
+    node.restart()
+    wait_for("the plugin is asked", lambda: notes("GC"))
+    [given] = notes("GC")
+    valid = given["cni.dev/valid-attachments"]
+    assert {"containerID": there.id, "ifname": "eth0"} in valid
+    assert gone.id not in json.dumps(valid)
+    assert given["type"] == "careful" and given["name"] == "own"
+
+
+def test_a_network_is_checked_when_podmon_comes_back(node, notes, make_pod):
+    pod = make_pod(network="POD")
+    assert notes("CHECK") == []
+    os.kill(podmon_pid(pod), signal.SIGKILL)
+    wait_for("the plugin is asked", lambda: notes("CHECK"))
+    assert notes("CHECK")[0]["prevResult"] == {"cniVersion": "1.1.0", "ips": []}
+    # It was not content, which is for the administrator to read and changes nothing.
+    wait_for("it is in the log", lambda: node.systemd or "the pod's network is not as it was made: network plugin "
+             "careful ended with status 1" in (node.base / "dispatcher.log").read_text())
+    assert node.v1.PodSandboxStatus(pod_sandbox_id=pod.id).status.state == 0
+    pod.remove()
+    assert len(notes("DEL")) == 1

@@ -13,8 +13,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "podmon/cni.h"
+#include "podmon/network_lock.h"
 #include "shared/cleanup.h"
 #include "shared/clock.h"
+#include "shared/fd.h"
 #include "shared/file.h"
 #include "shared/text.h"
 #include "test/unit/test.h"
@@ -105,12 +108,14 @@ static bool script(const char *behaviour)
     CLEANUP(text_done) Text text = {0};
 
     (void)unlink("/run/cni/log");
-    if (text_print(&text, "#!/bin/sh\necho fake $CNI_COMMAND $CNI_IFNAME >>/run/cni/log\n%s\n",
-                   behaviour) < 0)
+    if (text_print(
+            &text,
+            "#!/bin/sh\necho fake $CNI_COMMAND${CNI_IFNAME:+ $CNI_IFNAME} >>/run/cni/log\n%s\n",
+            behaviour) < 0)
         return false;
     return put("/run/cni/bin/fake", text.data, 0755) &&
            put("/run/cni/bin/fine",
-               "#!/bin/sh\necho fine $CNI_COMMAND $CNI_IFNAME >>/run/cni/log\n"
+               "#!/bin/sh\necho fine $CNI_COMMAND${CNI_IFNAME:+ $CNI_IFNAME} >>/run/cni/log\n"
                "cat >/run/cni/last-$CNI_COMMAND\n"
                "echo '{\"cniVersion\":\"1.0.0\",\"ips\":[{\"address\":\"fd00::2/64\"},"
                "{\"address\":\"10.1.2.3/24\"},{\"address\":\"nonsense\"}]}'\n",
@@ -283,6 +288,69 @@ TEST(failed_del_is_an_error_but_every_plugin_was_asked)
     CHECK(network_del(&pod, netns, result.data, &why) < 0);
     CHECK_STR(why.text, "network plugin fake ended with status 5");
     CHECK(strstr(read_text("/run/cni/log"), "fine DEL"));
+    finish();
+}
+
+#define LIST_1_1(more)                                                                             \
+    "{\"cniVersion\":\"1.1.0\",\"name\":\"n\"" more                                                \
+    ",\"plugins\":[{\"type\":\"fine\"},{\"type\":\"fake\"}]}"
+
+TEST(garbage_is_collected_by_every_plugin)
+{
+    char *ids[] = {pod.id, NULL};
+    CLEANUP(cni_json_cleanup) cJSON *list = NULL;
+    Failure why;
+
+    PREPARE();
+    ids[0] = pod.id;
+    CHECK(script("exit 7"));
+    CHECK(configure(LIST_1_1("")));
+    CHECK_EQ(cni_load(conf_dir, &list, &why), 0);
+    CHECK(cni_has_collection(list));
+    CHECK(network_collect(&plan, list, ids, &why) < 0);
+    CHECK_STR(why.text, "network plugin fake ended with status 7");
+    CHECK_STR(read_text("/run/cni/log"), "fine GC\nfake GC\n");
+    CHECK(strstr(read_text("/run/cni/last-GC"),
+                 "\"cni.dev/valid-attachments\":[{\"containerID\":\""
+                 "0123456789abcdef"));
+    CHECK(strstr(read_text("/run/cni/last-GC"), "\"ifname\":\"eth0\"}]"));
+    finish();
+}
+
+TEST(garbage_is_collected_only_where_the_list_has_it)
+{
+    static const char *const LISTS[] = {
+        "{\"cniVersion\":\"1.0.0\",\"name\":\"n\",\"plugins\":[{\"type\":\"fine\"}]}",
+        LIST_1_1(",\"disableGC\":true"),
+    };
+
+    for (size_t i = 0; i < sizeof(LISTS) / sizeof(LISTS[0]); i++) {
+        CLEANUP(cni_json_cleanup) cJSON *list = NULL;
+        Failure why;
+
+        CHECK_EQ(cni_parse_list(LISTS[i], &list, &why), 0);
+        CHECK(!cni_has_collection(list));
+    }
+}
+
+TEST(nothing_is_added_while_garbage_is_collected)
+{
+    AUTO_CLOSE int run_fd = -1, first = -1, second = -1;
+    Failure why;
+
+    PREPARE();
+    run_fd = open("/run", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    first = network_lock(run_fd, NETWORK_ADDS, 0, &why);
+    second = network_lock(run_fd, NETWORK_ADDS, 0, &why);
+    CHECK(first >= 0 && second >= 0);
+    CHECK(network_lock(run_fd, NETWORK_COLLECTS, 0, &why) < 0);
+    CHECK_EQ(why.code, FAILURE_DEADLINE_EXCEEDED);
+    fd_close(&first);
+    fd_close(&second);
+    first = network_lock(run_fd, NETWORK_COLLECTS, 0, &why);
+    CHECK(first >= 0);
+    CHECK(network_lock(run_fd, NETWORK_ADDS, 0, &why) < 0);
+    CHECK_EQ(why.code, FAILURE_DEADLINE_EXCEEDED);
     finish();
 }
 
