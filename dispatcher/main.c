@@ -10,6 +10,7 @@
 #include <systemd/sd-daemon.h>
 
 #include "dispatcher/api/serve.h"
+#include "dispatcher/chroot.h"
 #include "dispatcher/config.h"
 #include "dispatcher/cri/events.h"
 #include "dispatcher/grpc/server.h"
@@ -295,6 +296,15 @@ int main(int argc, char **argv)
     }
     if (read_settings(&options, &dispatcher.config, &why) < 0) {
         (void)fprintf(stderr, "podmon-dispatcher: %s\n", why.text);
+        return EXIT_MISUSE;
+    }
+
+    if (chroot_detect() > 0) {
+        (void)fputs(
+            "podmon-dispatcher: runs in a chroot, where containers cannot be confined; give "
+            "it a mount namespace with a root of its own (pivot_root(2))\n",
+            stderr);
+        config_done(&dispatcher.config);
         return EXIT_MISUSE;
     }
 
