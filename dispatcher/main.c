@@ -2,11 +2,10 @@
 /* podmon-dispatcher: serves gRPC and finds, starts and asks the podmon of each pod. It keeps
  * nothing that is not on disk, so that it may be killed and started again at any moment. */
 #include <errno.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 
 #include "dispatcher/api/serve.h"
@@ -21,6 +20,7 @@
 #include "dispatcher/options.h"
 #include "dispatcher/pods/client.h"
 #include "dispatcher/pods/index.h"
+#include "dispatcher/program.h"
 #include "dispatcher/socket.h"
 #include "dispatcher/stream/endpoint.h"
 #include "shared/cleanup.h"
@@ -58,46 +58,10 @@ static void replace_string(char **target, const char *value, Failure *why, int *
     *target = copy;
 }
 
-/* A build tree has the two programs in podmon/ and dispatcher/, an installation has podmon in
- * libexec: the first that is there. */
-static int find_podmon(Config *config, Failure *why)
-{
-    static const char *const places[] = {
-        "podmon",
-        "../libexec/podmon/podmon",
-        "../podmon/podmon",
-    };
-    char path[PATH_MAX + 64];
-    ssize_t length;
-    char *slash;
-    int r = 0;
-
-    if (config->podmon)
-        return 0;
-    length = readlink("/proc/self/exe", path, PATH_MAX);
-    if (length < 0 || length >= PATH_MAX)
-        return failure_set(why, FAILURE_INTERNAL, errno, "cannot read /proc/self/exe");
-    path[length] = '\0';
-    slash = strrchr(path, '/');
-    for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
-        struct stat status;
-
-        (void)snprintf(slash + 1, 64, "%s", places[i]);
-        if (stat(path, &status) < 0 || !S_ISREG(status.st_mode))
-            continue;
-        replace_string(&config->podmon, path, why, &r);
-        return r;
-    }
-    *slash = '\0';
-    return failure_say(why, FAILURE_FAILED_PRECONDITION,
-                       "podmon is neither beside %s nor in ../libexec/podmon; set it in the "
-                       "configuration",
-                       path);
-}
-
 static int read_settings(const Options *options, Config *config, Failure *why)
 {
     const char *file = options->config ? options->config : CONFIG_DEFAULT_FILE;
+    AUTO_FREE char *podmon = NULL;
     int r;
 
     r = config_load(file, options->config != NULL, config, why);
@@ -107,7 +71,11 @@ static int read_settings(const Options *options, Config *config, Failure *why)
     replace_string(&config->run_dir, options->run_dir, why, &r);
     replace_string(&config->root_dir, options->root_dir, why, &r);
     if (r >= 0)
-        r = find_podmon(config, why);
+        r = program_find_podmon(config, &podmon, why);
+    if (r >= 0) {
+        free(config->podmon);
+        config->podmon = TAKE(podmon);
+    }
     if (r < 0)
         config_done(config);
     return r;

@@ -20,6 +20,7 @@ int command_load(const Command *command, Failure *why);
 int command_pull(const Command *command, Failure *why);
 int command_images(const Command *command, Failure *why);
 int command_rmi(const Command *command, Failure *why);
+int command_doctor(const Command *command, Failure *why);
 int command_check(const Command *command, Failure *why);
 int command_gc(const Command *command, Failure *why);
 int command_ps(const Command *command, Failure *why);

@@ -23,6 +23,8 @@ static const struct {
      command_check},
     {"gc", "", "remove blobs and layers that no image needs", command_gc},
     {"ps", "", "list pods and containers", command_ps},
+    {"doctor", "[--repair]", "find what no pod owns, and pods without podmon; clear it up",
+     command_doctor},
     {"upgrade", "[PROGRAM]", "let every podmon go on as the installed one", command_upgrade},
 };
 
@@ -98,8 +100,10 @@ static int run(const Command *command, const char *name, Failure *why)
                 return failure_say(why, FAILURE_INVALID_ARGUMENT, "--tag goes with load only");
             if (command->login && commands[i].run != command_pull)
                 return failure_say(why, FAILURE_INVALID_ARGUMENT, "--login goes with pull only");
-            if (command->repair && commands[i].run != command_check)
-                return failure_say(why, FAILURE_INVALID_ARGUMENT, "--repair goes with check only");
+            if (command->repair && commands[i].run != command_check &&
+                commands[i].run != command_doctor)
+                return failure_say(why, FAILURE_INVALID_ARGUMENT,
+                                   "--repair goes with check and doctor only");
             return commands[i].run(command, why);
         }
     return failure_say(why, FAILURE_INVALID_ARGUMENT,

@@ -11,6 +11,7 @@
 
 #include "dispatcher/ctl/command.h"
 #include "dispatcher/pods/index.h"
+#include "dispatcher/program.h"
 #include "shared/channel.h"
 #include "shared/cleanup.h"
 #include "shared/clock.h"
@@ -98,16 +99,18 @@ static int upgrade_pod(const Command *command, PodIndex *index, const char *id, 
 int command_upgrade(const Command *command, Failure *why)
 {
     CLEANUP(index_cleanup) PodIndex *index = NULL;
-    const char *named = command->arguments[0] ? command->arguments[0] : command->config->podmon;
-    AUTO_FREE char *program = named ? realpath(named, NULL) : NULL;
+    AUTO_FREE char *installed = NULL;
+    AUTO_FREE char *program = NULL;
+    const char *named = command->arguments[0];
     size_t failed = 0, count;
-    int r;
+    int r = named ? 0 : program_find_podmon(command->config, &installed, why);
 
+    if (r < 0)
+        return r;
+    named = named ? named : installed;
+    program = realpath(named, NULL);
     if (!program)
-        return failure_say(why, FAILURE_INVALID_ARGUMENT,
-                           named ? "there is no program \"%s\""
-                                 : "the configuration does not name podmon%s: say which program",
-                           named ? named : "");
+        return failure_say(why, FAILURE_INVALID_ARGUMENT, "there is no program \"%s\"", named);
     r = pod_index_new(command->run_dir, command->root_dir, &index, why);
     if (r < 0)
         return r;

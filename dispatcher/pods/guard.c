@@ -27,6 +27,7 @@ typedef struct Child {
     PodGuard *guard;
     EventSource *source;
     int pidfd;
+    char id[ID_SIZE]; /* of the pod */
     struct Child *next, **link;
 } Child;
 
@@ -66,33 +67,6 @@ static void child_free(Child *child)
     (void)event_free(child->source);
     fd_close(&child->pidfd);
     free(child);
-}
-
-static void on_child_exit(void *data, uint32_t events)
-{
-    Child *child = data;
-    siginfo_t info;
-
-    (void)events;
-    (void)waitid(P_PIDFD, (id_t)child->pidfd, &info, WEXITED | WNOHANG);
-    child_free(child);
-}
-
-/* Failing to watch costs a zombie until this process ends, nothing else. */
-static void watch_child(PodGuard *guard, int pidfd)
-{
-    Child *child = calloc(1, sizeof(*child));
-
-    if (!child) {
-        fd_close(&pidfd);
-        return;
-    }
-    *child = (Child){guard, NULL, pidfd, guard->children, &guard->children};
-    if (child->next)
-        child->next->link = &child->next;
-    guard->children = child;
-    if (event_add_fd(guard->loop, pidfd, EPOLLIN, on_child_exit, child, &child->source) < 0)
-        child_free(child);
 }
 
 /* ---- wards */
@@ -253,6 +227,45 @@ static void ward_watch(Ward *ward, const Podmon__ProcessIdentity *podmon)
         ward->restart = event_free(ward->restart);
 }
 
+/* One that has signed the record is watched by the ward; one that has died before is missed here.
+ */
+static void on_child_exit(void *data, uint32_t events)
+{
+    Child *child = data;
+    PodGuard *guard = child->guard;
+    Ward *ward;
+    char id[ID_SIZE];
+    siginfo_t info;
+
+    (void)events;
+    (void)waitid(P_PIDFD, (id_t)child->pidfd, &info, WEXITED | WNOHANG);
+    (void)snprintf(id, sizeof(id), "%s", child->id);
+    child_free(child);
+    pod_index_sync(guard->index);
+    ward = ward_find(guard, id);
+    if (ward && ward->wanted && ward->podmon_fd < 0 && !ward->restart)
+        ward_miss(ward, restart_delay(ward));
+}
+
+/* Failing to watch costs a zombie until this process ends, nothing else. */
+static void watch_child(PodGuard *guard, const char *id, int pidfd)
+{
+    Child *child = calloc(1, sizeof(*child));
+
+    if (!child) {
+        fd_close(&pidfd);
+        return;
+    }
+    *child = (Child){.guard = guard, .pidfd = pidfd, .next = guard->children};
+    child->link = &guard->children;
+    (void)stpncpy(child->id, id, ID_LENGTH);
+    if (child->next)
+        child->next->link = &child->next;
+    guard->children = child;
+    if (event_add_fd(guard->loop, pidfd, EPOLLIN, on_child_exit, child, &child->source) < 0)
+        child_free(child);
+}
+
 static void pod_changed(void *data, const char *id, const Pod *pod)
 {
     PodGuard *guard = data;
@@ -346,6 +359,6 @@ int pod_guard_start(PodGuard *guard, const char *pod_id, Failure *why)
                           ward ? ward->kept_count : 0, &pidfd, why);
 
     if (r >= 0 && pidfd >= 0)
-        watch_child(guard, pidfd);
+        watch_child(guard, pod_id, pidfd);
     return r < 0 ? r : 0;
 }

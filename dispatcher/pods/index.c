@@ -158,18 +158,6 @@ static void age_record(Podmon__PodRecord *record)
     }
 }
 
-static int open_entry(const PodIndex *index, const Entry *entry)
-{
-    char path[PATH_MAX];
-    const char *base = entry->watch >= 0 ? index->run_pods : index->root_pods;
-    int fd;
-
-    if (snprintf(path, sizeof(path), "%s/%s", base, entry->id) >= (int)sizeof(path))
-        return -ENAMETOOLONG;
-    fd = open(path, O_DIRECTORY | O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    return fd < 0 ? -errno : fd;
-}
-
 /* What every reader of a record relies on. */
 static bool is_complete(const Podmon__PodRecord *record, const char *id)
 {
@@ -181,24 +169,44 @@ static bool is_complete(const Podmon__PodRecord *record, const char *id)
     return true;
 }
 
-/* A record that cannot be read hides the pod from clients, not from administrators: it is logged
+static int read_record(const char *base, const char *id, Podmon__PodRecord **ret)
+{
+    ProtobufCMessage *message = NULL;
+    Podmon__PodRecord *record;
+    AUTO_CLOSE int fd = -1;
+    char path[PATH_MAX];
+    int r;
+
+    if (snprintf(path, sizeof(path), "%s/%s", base, id) >= (int)sizeof(path))
+        return -ENAMETOOLONG;
+    fd = open(path, O_DIRECTORY | O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    r = record_read_at(fd, LAYOUT_STATE, &podmon__pod_record__descriptor, NULL, &message);
+    if (r < 0)
+        return r;
+    record = (Podmon__PodRecord *)message;
+    if (!is_complete(record, id)) {
+        podmon__pod_record__free_unpacked(record, NULL);
+        return -EBADMSG;
+    }
+    *ret = record;
+    return 0;
+}
+
+/* The copy in ROOT serves where the record is damaged, as it does for podmon. A record that cannot
+ * be read, nor its copy, hides the pod from clients, not from administrators: it is logged
  * once, and its directory stays. */
 static void entry_load(PodIndex *index, Entry *entry)
 {
-    AUTO_CLOSE int fd = open_entry(index, entry);
-    ProtobufCMessage *message = NULL;
-    Podmon__PodRecord *record;
-    int r = fd;
+    const char *base = entry->watch >= 0 ? index->run_pods : index->root_pods;
+    Podmon__PodRecord *record = NULL;
+    int r = read_record(base, entry->id, &record);
 
     entry->changed = false;
     index->generation++;
-    if (fd >= 0)
-        r = record_read_at(fd, LAYOUT_STATE, &podmon__pod_record__descriptor, NULL, &message);
-    record = (Podmon__PodRecord *)message;
-    if (r >= 0 && !is_complete(record, entry->id)) {
-        podmon__pod_record__free_unpacked(record, NULL);
-        r = -EBADMSG;
-    }
+    if (r < 0 && r != -ENOENT && read_record(index->root_pods, entry->id, &record) == 0)
+        r = 0;
     if (r < 0) {
         if (r != -ENOENT && !entry->complained)
             log_error("The record of pod %s cannot be read: %s. The pod is left out of every list.",

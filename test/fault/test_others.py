@@ -79,6 +79,23 @@ def test_a_damaged_record_has_a_copy(node, make_pod, full):
         assert pod.status(container).state == node.v1_api.CONTAINER_RUNNING
 
 
+@pytest.mark.parametrize("damage", [b"", bytes(4096)])
+def test_a_damaged_record_and_nobody_who_knew_it(node, make_pod, damage):
+    """Dispatcher and podmon die, the state file is worthless: the pod is listed and taken up."""
+    pod = make_pod()
+    container = pod.start(*counter())
+    copy = node.root / "pods" / pod.id / "state"
+    wait_for("the copy knows the container", lambda: container.encode() in copy.read_bytes())
+    node.stop(signal.SIGKILL)
+    kill_podmon(pod)
+    (node.run / "pods" / pod.id / "state").write_bytes(damage)
+    node.start()
+    assert [item.id for item in node.v1.ListPodSandbox(filter={"id": pod.id}).items] == [pod.id]
+    wait_for("a podmon", lambda: podmon_pid(pod))
+    assert pod.exec(container, "true").exit_code == 0
+    assert finish_counter(pod, container)[0].exit_code == 7
+
+
 @pytest.mark.parametrize("place", ["pod-signed", "container-mounted", "container-recorded",
                                    "container-cloned", "pod-undone"])
 @pytest.mark.parametrize("how", ["kill", "segv"])
