@@ -333,7 +333,7 @@ void pod_guard_collect(PodGuard *guard, const char *conf_dir, char *const *bin_d
     if (launch_collect(&guard->paths, conf_dir, bin_dirs, timeout_ms, &pidfd, &why) < 0)
         log_warning("the network's garbage is not collected: %s", why.text);
     else
-        watch_child(guard, pidfd);
+        watch_child(guard, "", pidfd); /* of no pod */
 }
 
 PodGuard *pod_guard_free(PodGuard *guard)
