@@ -202,13 +202,20 @@ static size_t path_up(const char *path, size_t end)
     return end > 0 ? end - 1 : 0;
 }
 
-static int copy_from_parent(const CgroupHierarchy *hierarchy, const char *path, size_t end,
+/* A cpuset of v1 is born empty, and nothing can enter it. Somebody else who has just made it may
+ * not have come to this yet, so also one that was there already is looked at. */
+static int fill_from_parent(const CgroupHierarchy *hierarchy, const char *path, size_t end,
                             const char *file)
 {
-    AUTO_FREE char *text = NULL;
+    AUTO_FREE char *own = NULL, *text = NULL;
     char place[PATH_MAX];
-    int r = cgroup_place(hierarchy, path, path_up(path, end), file, place);
+    int r = cgroup_place(hierarchy, path, end, file, place);
 
+    if (r == 0)
+        r = file_read_virtual_at(AT_FDCWD, place, FILE_MAX_SIZE, &own, NULL);
+    if (r < 0 || own[strspn(own, "\n")])
+        return r;
+    r = cgroup_place(hierarchy, path, path_up(path, end), file, place);
     if (r == 0)
         r = file_read_virtual_at(AT_FDCWD, place, FILE_MAX_SIZE, &text, NULL);
     if (r == 0)
@@ -218,9 +225,9 @@ static int copy_from_parent(const CgroupHierarchy *hierarchy, const char *path, 
 
 static int prepare_cpuset(const CgroupHierarchy *hierarchy, const char *path, size_t end)
 {
-    int r = copy_from_parent(hierarchy, path, end, "cpuset.cpus");
+    int r = fill_from_parent(hierarchy, path, end, "cpuset.cpus");
 
-    return r < 0 ? r : copy_from_parent(hierarchy, path, end, "cpuset.mems");
+    return r < 0 ? r : fill_from_parent(hierarchy, path, end, "cpuset.mems");
 }
 
 int cgroup_make(const CgroupHierarchy *hierarchy, const char *path, size_t *ret_made)
@@ -234,14 +241,13 @@ int cgroup_make(const CgroupHierarchy *hierarchy, const char *path, size_t *ret_
 
         if (r < 0)
             return r;
-        if (mkdir(place, 0755) == 0) {
+        if (mkdir(place, 0755) == 0)
             *ret_made = *ret_made ? *ret_made : end;
-            r = cpuset ? prepare_cpuset(hierarchy, path, end) : 0;
-            if (r < 0)
-                return r;
-        } else if (errno != EEXIST) {
+        else if (errno != EEXIST)
             return -errno;
-        }
+        r = cpuset ? prepare_cpuset(hierarchy, path, end) : 0;
+        if (r < 0)
+            return r;
     }
     return 0;
 }

@@ -7,7 +7,9 @@
 #include <linux/sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -101,6 +103,29 @@ static int work_wait(void)
     for (int i = 0; i < 100; i++)
         (void)usleep(100000);
     return 0;
+}
+
+/* Somebody else has made the parent, and not filled it yet: what two first pods at once do. */
+TEST(an_empty_cpuset_above_is_filled)
+{
+    const CgroupTree *tree;
+    char place[PATH_MAX], inner[96];
+    const CgroupHierarchy *cpuset;
+    AUTO_FREE char *text = NULL;
+
+    PREPARE();
+    NEED(CGROUP_CPUSET);
+    CHECK_EQ(cgroup_tree_get(&tree, NULL), 0);
+    cpuset = cgroup_tree_find(tree, CGROUP_CPUSET);
+    if (!cpuset->v2) {
+        CHECK_EQ(cgroup_place(cpuset, group, strlen(group), NULL, place), 0);
+        CHECK_EQ(mkdir(place, 0755), 0);
+        (void)snprintf(inner, sizeof(inner), "%s/inner", group);
+        CHECK_EQ(cgroup_create(inner, NULL, NULL), 0);
+        CHECK_EQ(cgroup_get(cpuset, inner, "cpuset.cpus", &text), 0);
+        CHECK(text[0] != '\n' && text[0] != '\0');
+    }
+    CHECK_EQ(cgroup_remove(base), 0);
 }
 
 TEST(made_everywhere_and_removed)
