@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "podmon/teardown.h"
 #include "shared/clock.h"
@@ -208,6 +209,50 @@ int command_start(Container *container, char *const *argv, const SpawnStdio *std
     }
     pod->exec_running++;
     watch_start(command);
+    *ret = command;
+    return 0;
+}
+
+bool command_is_steady(const Command *command)
+{
+    return command->process.outcome_fd < 0 && !command->has_ended && !command->killed;
+}
+
+void command_describe(const Command *command, pid_t *ret_pid, uint32_t *ret_number,
+                      const char **ret_cgroup)
+{
+    *ret_pid = command->process.pid;
+    *ret_number = command->number;
+    *ret_cgroup = command->cgroup;
+}
+
+int command_adopt(Pod *pod, pid_t pid, uint32_t number, const char *cgroup, CommandEnded ended,
+                  void *data, Command **ret)
+{
+    Command *command = calloc(1, sizeof(*command));
+    int r = 0;
+
+    if (!command)
+        return -ENOMEM;
+    *command = (Command){
+        .pod = pod,
+        .number = number,
+        .cgroup = strdup(cgroup),
+        .process = {.pid = pid, .pidfd = fd_open_pid(pid), .outcome_fd = -1, .tty_fd = -1},
+        .ended = ended,
+        .data = data,
+    };
+    if (!command->cgroup)
+        r = -ENOMEM;
+    else if (command->process.pidfd < 0)
+        r = command->process.pidfd;
+    if (r >= 0)
+        r = await_end(command);
+    if (r < 0) {
+        command_free(command);
+        return r;
+    }
+    pod->exec_running++;
     *ret = command;
     return 0;
 }

@@ -16,6 +16,17 @@ typedef void (*CommandLeft)(void *data);
 int command_start(Container *container, char *const *argv, const SpawnStdio *stdio,
                   CommandEnded ended, void *data, Command **ret, Failure *why);
 
+/* Its program runs: it could be left to another podmon. */
+bool command_is_steady(const Command *command);
+
+/* What that one finds it by. `cgroup` is the command's. */
+void command_describe(const Command *command, pid_t *ret_pid, uint32_t *ret_number,
+                      const char **ret_cgroup);
+
+/* Takes a command over that an earlier program in this process has started. −errno: it is none. */
+int command_adopt(Pod *pod, pid_t pid, uint32_t number, const char *cgroup, CommandEnded ended,
+                  void *data, Command **ret);
+
 /* The master, with make_tty: the caller's from then on. */
 int command_take_terminal(Command *command);
 

@@ -15,6 +15,7 @@
 
 #include "podmon/collect.h"
 #include "podmon/crash.h"
+#include "podmon/handover.h"
 #include "podmon/pod.h"
 #include "podmon/requests.h"
 #include "podmon/restore.h"
@@ -106,9 +107,11 @@ static void kept_take(const char *pids, PodKept *ret)
 
 /* What a process that outlives its starter should not have from it. Best effort where a machine may
  * refuse: podmon works without. */
-static int process_prepare(const PodKept *kept)
+static int process_prepare(const PodKept *kept, bool has_predecessor)
 {
-    if (close_range((unsigned)(LAYOUT_FD_KEPT + (int)kept->count), ~0U, 0) < 0 ||
+    /* A predecessor in this process has left open what is meant to be, and nothing else. */
+    if ((!has_predecessor &&
+         close_range((unsigned)(LAYOUT_FD_KEPT + (int)kept->count), ~0U, 0) < 0) ||
         fcntl(LAYOUT_FD_CONTROL, F_SETFD, FD_CLOEXEC) < 0 ||
         fcntl(LAYOUT_FD_LOCK, F_SETFD, FD_CLOEXEC) < 0)
         return -errno;
@@ -161,7 +164,9 @@ static void connections_gone(void *data)
     pod_maybe_exit(data);
 }
 
-static int serve(EventLoop *loop, const Options *options, PodKept *kept, char **argv, Failure *why)
+/* Takes `handover` over. */
+static int serve(EventLoop *loop, const Options *options, PodKept *kept, Podmon__Handover *handover,
+                 char **argv, Failure *why)
 {
     Signals signals = {NULL, signals_open()};
     EventSource *source = NULL;
@@ -174,6 +179,7 @@ static int serve(EventLoop *loop, const Options *options, PodKept *kept, char **
         fd_close(&signals.fd);
         return r;
     }
+    signals.pod->handover = handover;
     r = crash_prepare(argv, signals.pod->ledger);
     if (r < 0)
         log_warning("a crash will end this podmon: error %d", -r);
@@ -204,6 +210,7 @@ int main(int argc, char **argv)
     Options options;
     PodKept kept = {0};
     Failure why = {0};
+    Podmon__Handover *handover = NULL;
     int r;
 
     if (argc > 1 && strcmp(argv[1], COLLECT_COMMAND) == 0)
@@ -214,8 +221,12 @@ int main(int argc, char **argv)
     }
     log_open("podmon", LOG_LEVEL_INFO);
     log_set_pod(options.pod);
-    kept_take(options.kept, &kept);
-    r = process_prepare(&kept);
+    r = handover_take(&handover);
+    if (r < 0)
+        log_error("what this process was before has left nothing that can be read: error %d", -r);
+    if (r == 0)
+        kept_take(options.kept, &kept);
+    r = process_prepare(&kept, handover != NULL);
     if (r < 0) {
         log_error("cannot set up the process: error %d", -r);
         return EXIT_FAILURE;
@@ -225,7 +236,7 @@ int main(int argc, char **argv)
         log_error("cannot make an event loop: error %d", -r);
         return EXIT_FAILURE;
     }
-    r = serve(loop, &options, &kept, argv, &why);
+    r = serve(loop, &options, &kept, handover, argv, &why);
     if (r < 0)
         log_error("%s", why.text);
     event_loop_free(loop);

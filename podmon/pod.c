@@ -78,6 +78,7 @@ Pod *pod_free(Pod *pod)
     if (!pod)
         return NULL;
     pod->streams = streams_free(pod->streams);
+    podmon__handover__free_unpacked(pod->handover, NULL); /* Accepts NULL. */
     while (pod->containers)
         container_free(pod->containers);
     pod->sampler = sampler_free(pod->sampler);
@@ -201,7 +202,7 @@ static bool child_is_ours(void *data, pid_t pid)
 void pod_reap_orphans(Pod *pod)
 {
     /* Workers and execs wait for their own; what is left then is reaped when they are through. */
-    if (pod->scope_worker || pod->network_worker || pod->exec_running > 0 ||
+    if (pod->scope_worker || pod->network_worker || pod->exec_running > 0 || pod->handover ||
         sampler_has_worker(pod->sampler))
         return;
     process_reap_orphans(child_is_ours, pod);

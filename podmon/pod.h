@@ -42,6 +42,7 @@ typedef struct Pod {
 
     struct Container *containers; /* list */
     struct Streams *streams;      /* NULL until the first */
+    Podmon__Handover *handover;   /* of the program this process was before; NULL: taken up */
     unsigned exec_count;          /* ever started: names their cgroups */
     unsigned exec_running;
 

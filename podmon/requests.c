@@ -9,6 +9,7 @@
 #include "podmon/container.h"
 #include "podmon/crash.h"
 #include "podmon/exec.h"
+#include "podmon/handover.h"
 #include "podmon/start.h"
 #include "podmon/stream/streams.h"
 #include "podmon/stream/token.h"
@@ -256,14 +257,31 @@ static const char *pod_is_busy(const Pod *pod)
 {
     if (pod->state != POD_STATE_READY)
         return "is not ready";
-    if (pod->exec_running > 0 || pod->scope_worker)
-        return "has commands or sessions under way";
+    if (pod->exec_running > streams_count_commands(pod->streams) || pod->scope_worker)
+        return "has commands under way";
     if (pod->publish_timer)
         return "has a state that is not written yet";
     for (const Container *container = pod->containers; container; container = container->next)
         if (container->state == CONTAINER_STATE_STARTING)
             return "is starting a container";
     return NULL;
+}
+
+/* Returns only on failure, and then all is as before. */
+static int become(const Pod *pod, const char *program, Failure *why)
+{
+    Podmon__Handover *handover = NULL;
+    int r = streams_describe(pod, &handover);
+    int fd = r < 0 ? r : handover_give(handover);
+
+    if (fd < 0) {
+        r = failure_set(why, FAILURE_INTERNAL, -fd, "cannot leave the open streams to %s", program);
+    } else {
+        r = crash_become(program, why);
+        handover_take_back(handover, fd);
+    }
+    podmon__handover__free_unpacked(handover, NULL);
+    return r;
 }
 
 static void upgrade(Pod *pod, Call *call, const Podmon__Request *request)
@@ -277,6 +295,9 @@ static void upgrade(Pod *pod, Call *call, const Podmon__Request *request)
     else if (!path_is_clean(program) || access(program, X_OK) < 0)
         (void)failure_say(&why, FAILURE_INVALID_ARGUMENT,
                           "program \"%s\" is not an absolute path of an executable file", program);
+    else if (!streams_are_steady(pod->streams))
+        (void)failure_say(&why, FAILURE_UNAVAILABLE,
+                          "pod %s has a stream whose command is beginning or ending", pod->id);
     else if (busy)
         (void)failure_say(&why, FAILURE_FAILED_PRECONDITION, "pod %s %s", pod->id, busy);
     if (why.code != FAILURE_NONE) {
@@ -286,7 +307,7 @@ static void upgrade(Pod *pod, Call *call, const Podmon__Request *request)
     call_answer_done(call);
     pod_copy(pod);
     log_notice("going on as %s", program);
-    if (crash_become(program, &why) < 0)
+    if (become(pod, program, &why) < 0)
         log_error("%s; the pod stays with this one", why.text);
 }
 

@@ -11,11 +11,13 @@
 
 #include "podmon/container.h"
 #include "podmon/ending.h"
+#include "podmon/handover.h"
 #include "podmon/network_check.h"
 #include "podmon/process.h"
 #include "podmon/publish.h"
 #include "podmon/setup.h"
 #include "podmon/start.h"
+#include "podmon/stream/streams.h"
 #include "podmon/teardown.h"
 #include "shared/cleanup.h"
 #include "shared/clock.h"
@@ -204,9 +206,10 @@ static int adopt_containers(Pod *pod, PodKept *kept, bool same_boot, Failure *wh
 
 static bool is_kept(void *data, pid_t pid)
 {
-    const Podmon__PodRecord *record = ((const Pod *)data)->record;
+    const Pod *pod = data;
+    const Podmon__PodRecord *record = pod->record;
 
-    if (record->init && record->init->pid == pid)
+    if ((record->init && record->init->pid == pid) || handover_has_process(pod->handover, pid))
         return true;
     for (size_t i = 0; i < record->n_containers; i++) {
         const Podmon__ProcessIdentity *keeper = record->containers[i]->terminal_keeper;
@@ -221,6 +224,9 @@ static void end_execs(const Pod *pod)
 {
     for (size_t i = 0; i < LEDGER_EXECS_MAX; i++) {
         uint32_t number = pod->ledger->execs[i];
+
+        if (handover_has_command(pod->handover, number))
+            continue;
         for (size_t j = 0; number > 0 && j < pod->record->n_containers; j++) {
             AUTO_FREE char *path = NULL;
             if (asprintf(&path, "%s/exec-%u", pod->record->containers[j]->cgroup, number) < 0)
@@ -319,6 +325,7 @@ static int carry_out(Pod *pod, RestorePlan plan, PodKept *kept, bool same_boot, 
     }
     if (r < 0)
         return r;
+    streams_resume(pod);
     sweep(pod, pod->run_fd);
     sweep(pod, pod->root_fd);
     pod_publish_surely(pod);

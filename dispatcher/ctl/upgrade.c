@@ -20,7 +20,13 @@
 #include "shared/layout.h"
 #include "shared/message.h"
 
-enum { PROTOCOL_VERSION = 1, ANSWER_MS = 10 * 1000, ARRIVAL_MS = 10 * 1000, LOOK_MS = 10 };
+enum {
+    PROTOCOL_VERSION = 1,
+    ANSWER_MS = 10 * 1000,
+    ARRIVAL_MS = 10 * 1000,
+    LOOK_MS = 10,
+    MOMENT_MS = 5 * 1000 /* for what a podmon is in the middle of */
+};
 
 static void index_cleanup(PodIndex **index)
 {
@@ -86,9 +92,14 @@ static int await_arrival(PodIndex *index, const char *id, uint32_t before, Failu
 static int upgrade_pod(const Command *command, PodIndex *index, const char *id, uint32_t before,
                        const char *program)
 {
+    uint64_t deadline = clock_monotonic() + MOMENT_MS * CLOCK_MILLISECOND;
     Failure why = {0};
     int r = ask(command, id, program, &why);
 
+    while (r < 0 && why.code == FAILURE_UNAVAILABLE && clock_monotonic() < deadline) {
+        (void)poll(NULL, 0, LOOK_MS);
+        r = ask(command, id, program, &why);
+    }
     if (r >= 0)
         r = await_arrival(index, id, before, &why);
     if (r < 0)

@@ -68,6 +68,8 @@ static void on_end(void *data)
     end(attachment, NULL);
 }
 
+static const StdioTapEvents tap_events = {on_output, on_stream_end, on_end};
+
 /* A pipe whose end for writing never blocks. */
 static int open_pipe(Attachment *attachment, StdioStream stream, int *ret)
 {
@@ -85,7 +87,6 @@ int attachment_new(Container *container, const Podmon__PrepareStream *request,
                    AttachmentEnded ended, void *data, int *ret_out, int *ret_error,
                    Attachment **ret, Failure *why)
 {
-    static const StdioTapEvents events = {on_output, on_stream_end, on_end};
     Attachment *attachment = calloc(1, sizeof(*attachment));
     AUTO_CLOSE int out = -1, error = -1;
     int r = attachment ? 0 : -ENOMEM;
@@ -97,7 +98,7 @@ int attachment_new(Container *container, const Podmon__PrepareStream *request,
     if (r >= 0 && request->stderr)
         r = open_pipe(attachment, STDIO_ERROR, &error);
     if (r >= 0)
-        r = stdio_tap(container->stdio, &events, attachment, &attachment->tap);
+        r = stdio_tap(container->stdio, &tap_events, attachment, &attachment->tap);
     if (r < 0) {
         attachment_free(attachment);
         return failure_set(why, FAILURE_INTERNAL, -r, "cannot open its streams");
@@ -106,4 +107,31 @@ int attachment_new(Container *container, const Podmon__PrepareStream *request,
     *ret_error = take_fd(&error);
     *ret = attachment;
     return 0;
+}
+
+int attachment_adopt(Container *container, int output_fd, int error_fd, AttachmentEnded ended,
+                     void *data, Attachment **ret)
+{
+    Attachment *attachment = calloc(1, sizeof(*attachment));
+    int r;
+
+    if (!attachment) {
+        fd_close(&output_fd);
+        fd_close(&error_fd);
+        return -ENOMEM;
+    }
+    *attachment = (Attachment){.fds = {output_fd, error_fd}, .ended = ended, .data = data};
+    r = stdio_tap(container->stdio, &tap_events, attachment, &attachment->tap);
+    if (r < 0) {
+        attachment_free(attachment);
+        return r;
+    }
+    *ret = attachment;
+    return 0;
+}
+
+void attachment_describe(const Attachment *attachment, int *ret_output, int *ret_error)
+{
+    *ret_output = attachment->fds[STDIO_OUT];
+    *ret_error = attachment->fds[STDIO_ERROR];
 }

@@ -19,4 +19,12 @@ int attachment_new(Container *container, const Podmon__PrepareStream *request,
                    AttachmentEnded ended, void *data, int *ret_out, int *ret_error,
                    Attachment **ret, Failure *why);
 
+/* The same with pipes that are there already, of an earlier program in this process: what is
+ * written into. Takes them over, also on failure; −ENOMEM. */
+int attachment_adopt(Container *container, int output_fd, int error_fd, AttachmentEnded ended,
+                     void *data, Attachment **ret);
+
+/* Those pipes; they stay the attachment's. */
+void attachment_describe(const Attachment *attachment, int *ret_output, int *ret_error);
+
 Attachment *attachment_free(Attachment *attachment); /* accepts NULL; nobody is told */

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What podmon and the process that serves one stream tell each other, over a socket pair of theirs.
- * The one is a fork of the other: they are always of the same version. */
+ * The one is a fork of the other, but podmon may become another program meanwhile: then the two
+ * understand each other as long as CONTROL_VERSION is the same, and the session ends otherwise. */
 #pragma once
 
 #include <stdint.h>
 
 #include "shared/failure.h"
+
+enum { CONTROL_VERSION = 1 }; /* counts up with every change of what is below */
 
 typedef enum ControlKind {
     CONTROL_READY,       /* to podmon: the client has opened all streams */

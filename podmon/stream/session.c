@@ -17,6 +17,7 @@
 #include "shared/cleanup.h"
 #include "shared/fd.h"
 #include "shared/log.h"
+#include "shared/message.h"
 
 struct Session {
     Pod *pod;
@@ -333,6 +334,21 @@ static void on_exit_of_process(void *data, uint32_t events)
     end_if_done(session);
 }
 
+/* Both may be over already in a session that was taken over. */
+static int watch(Session *session)
+{
+    EventLoop *loop = session->pod->loop;
+    int r = 0;
+
+    if (session->control_fd >= 0)
+        r = event_add_fd(loop, session->control_fd, EPOLLIN, on_control, session,
+                         &session->control);
+    if (r >= 0 && session->pidfd >= 0)
+        r = event_add_fd(loop, session->pidfd, EPOLLIN, on_exit_of_process, session,
+                         &session->exit);
+    return r;
+}
+
 static int start_process(Session *session, int client_fd, const void *bytes, size_t size,
                          Failure *why)
 {
@@ -361,11 +377,7 @@ static int start_process(Session *session, int client_fd, const void *bytes, siz
     r = child_start(&plan, &session->pid, &session->pidfd, why);
     if (r < 0)
         return r;
-    r = event_add_fd(pod->loop, session->control_fd, EPOLLIN, on_control, session,
-                     &session->control);
-    if (r >= 0)
-        r = event_add_fd(pod->loop, session->pidfd, EPOLLIN, on_exit_of_process, session,
-                         &session->exit);
+    r = watch(session);
     return r < 0 ? failure_set(why, FAILURE_INTERNAL, -r, "cannot watch a stream") : 0;
 }
 
@@ -390,6 +402,85 @@ int session_start(Pod *pod, Podmon__PrepareStream *request, int client_fd, const
     r = start_process(session, client_fd, bytes, size, why);
     if (r < 0) {
         session->request = NULL; /* Stays the caller's. */
+        session_free(session);
+        return r;
+    }
+    *ret = session;
+    return 0;
+}
+
+/* ---- from one program to the next */
+
+bool session_is_steady(const Session *session)
+{
+    return !session->command || command_is_steady(session->command);
+}
+
+bool session_has_command(const Session *session)
+{
+    return session->command != NULL;
+}
+
+void session_describe(const Session *session, Podmon__CarriedSession *ret)
+{
+    *ret = (Podmon__CarriedSession)PODMON__CARRIED_SESSION__INIT;
+    ret->request = session->request;
+    ret->pid = session->pidfd >= 0 ? session->pid : 0;
+    ret->control_fd = session->control_fd;
+    ret->stdin_once = session->stdin_once;
+    ret->output_fd = ret->error_fd = -1;
+    ret->attached = session->attachment != NULL;
+    if (session->attachment)
+        attachment_describe(session->attachment, &ret->output_fd, &ret->error_fd);
+    if (session->command) {
+        const char *cgroup = NULL;
+        command_describe(session->command, &ret->command_pid, &ret->command_number, &cgroup);
+        ret->command_cgroup = (char *)(uintptr_t)cgroup; /* Packing only reads it. */
+    }
+}
+
+static int adopt_work(Session *session, const Podmon__CarriedSession *carried)
+{
+    Container *container = container_find(session->pod, session->request->id);
+    int output_fd = carried->output_fd, error_fd = carried->error_fd;
+    int r = 0;
+
+    if (carried->command_pid > 0)
+        r = command_adopt(session->pod, carried->command_pid, carried->command_number,
+                          carried->command_cgroup, command_ended, session, &session->command);
+    if (carried->attached && container && container->stdio)
+        return r < 0 ? r
+                     : attachment_adopt(container, output_fd, error_fd, attachment_ended, session,
+                                        &session->attachment);
+    fd_close(&output_fd);
+    fd_close(&error_fd);
+    if (carried->attached)
+        tell(session, &CONTROL_MESSAGE(CONTROL_EXITED)); /* There is nothing more to come. */
+    return r;
+}
+
+int session_adopt(Pod *pod, const Podmon__CarriedSession *carried, SessionEnded ended, void *data,
+                  Session **ret)
+{
+    Session *session = calloc(1, sizeof(*session));
+    int r = session ? 0 : -ENOMEM;
+
+    if (!session)
+        return r;
+    *session = (Session){
+        .pod = pod,
+        .request = (Podmon__PrepareStream *)message_copy(&carried->request->base),
+        .pid = carried->pid,
+        .pidfd = carried->pid > 0 ? fd_open_pid(carried->pid) : -1,
+        .control_fd = carried->control_fd,
+        .stdin_once = carried->stdin_once,
+        .ended = ended,
+        .data = data,
+    };
+    r = session->request ? adopt_work(session, carried) : -ENOMEM;
+    if (r >= 0)
+        r = watch(session);
+    if (r < 0) {
         session_free(session);
         return r;
     }

@@ -8,6 +8,8 @@
 #include "podmon/stream/token.h"
 #include "shared/cleanup.h"
 #include "shared/clock.h"
+#include "shared/log.h"
+#include "shared/message.h"
 
 typedef struct Node {
     struct Node *next;
@@ -128,4 +130,103 @@ bool streams_own(const Streams *streams, pid_t pid)
         if (session_owns(node->session, pid))
             return true;
     return false;
+}
+
+/* ---- from one program to the next */
+
+bool streams_are_steady(const Streams *streams)
+{
+    for (const Node *node = streams ? streams->sessions : NULL; node; node = node->next)
+        if (!session_is_steady(node->session))
+            return false;
+    return true;
+}
+
+size_t streams_count_commands(const Streams *streams)
+{
+    size_t count = 0;
+
+    for (const Node *node = streams ? streams->sessions : NULL; node; node = node->next)
+        count += session_has_command(node->session);
+    return count;
+}
+
+/* Everything in it is borrowed; the copy is what lasts. */
+static int copy_description(Podmon__CarriedSession *sessions, size_t sessions_count,
+                            Podmon__CarriedToken *tokens, size_t tokens_count,
+                            Podmon__Handover **ret)
+{
+    Podmon__Handover handover = PODMON__HANDOVER__INIT;
+    AUTO_FREE Podmon__CarriedSession **session_list = calloc(sessions_count + 1, sizeof(void *));
+    AUTO_FREE Podmon__CarriedToken **token_list = calloc(tokens_count + 1, sizeof(void *));
+
+    if (!session_list || !token_list)
+        return -ENOMEM;
+    for (size_t i = 0; i < sessions_count; i++)
+        session_list[i] = &sessions[i];
+    for (size_t i = 0; i < tokens_count; i++)
+        token_list[i] = &tokens[i];
+    handover.control_version = CONTROL_VERSION;
+    handover.n_sessions = sessions_count;
+    handover.sessions = session_list;
+    handover.n_tokens = tokens_count;
+    handover.tokens = token_list;
+    *ret = (Podmon__Handover *)message_copy(&handover.base);
+    return *ret ? 0 : -ENOMEM;
+}
+
+int streams_describe(const Pod *pod, Podmon__Handover **ret)
+{
+    const Streams *streams = pod->streams;
+    AUTO_FREE Podmon__CarriedSession *sessions =
+        calloc((streams ? streams->count : 0) + 1, sizeof(*sessions));
+    AUTO_FREE Podmon__CarriedToken *tokens = NULL;
+    size_t count = 0;
+    int tokens_count = 0;
+
+    if (!sessions)
+        return -ENOMEM;
+    for (const Node *node = streams ? streams->sessions : NULL; node; node = node->next)
+        session_describe(node->session, &sessions[count++]);
+    if (streams)
+        tokens_count = token_store_describe(streams->tokens, clock_monotonic(), &tokens);
+    if (tokens_count < 0)
+        return tokens_count;
+    return copy_description(sessions, count, tokens, (size_t)tokens_count, ret);
+}
+
+static int resume_session(Pod *pod, const Podmon__CarriedSession *carried)
+{
+    Node *node = malloc(sizeof(*node));
+    int r = node ? session_adopt(pod, carried, session_ended, pod, &node->session) : -ENOMEM;
+
+    if (r < 0) {
+        free(node);
+        return r;
+    }
+    node->next = pod->streams->sessions;
+    pod->streams->sessions = node;
+    pod->streams->count++;
+    return 0;
+}
+
+void streams_resume(Pod *pod)
+{
+    Podmon__Handover *handover = pod->handover;
+    Streams *streams = NULL;
+    Failure why = {0};
+    size_t lost = 0;
+
+    if (!handover)
+        return;
+    if (get_streams(pod, &streams, &why) < 0)
+        lost = handover->n_sessions + handover->n_tokens;
+    for (size_t i = 0; streams && i < handover->n_tokens; i++)
+        lost += token_store_adopt(streams->tokens, handover->tokens[i]) < 0;
+    for (size_t i = 0; streams && i < handover->n_sessions; i++)
+        lost += resume_session(pod, handover->sessions[i]) < 0;
+    if (lost > 0)
+        log_warning("%zu streams could not be taken over", lost);
+    podmon__handover__free_unpacked(handover, NULL);
+    pod->handover = NULL;
 }

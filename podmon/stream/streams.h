@@ -22,6 +22,17 @@ int streams_prepare(Pod *pod, const Podmon__PrepareStream *request, char *ret, F
  * the token is none, or not for this. */
 int streams_take(Pod *pod, const Podmon__HandStream *request, int fd, Failure *why);
 
+/* Can all of them be left to the program that podmon becomes? True for NULL. */
+bool streams_are_steady(const Streams *streams);
+size_t streams_count_commands(const Streams *streams);
+
+/* A description of all of them, for podmon/handover.h; they stay as they are. Freed with
+ * podmon__handover__free_unpacked. −ENOMEM. */
+int streams_describe(const Pod *pod, Podmon__Handover **ret);
+
+/* Takes up what pod->handover has, which is NULL from then on. The containers must be there. */
+void streams_resume(Pod *pod);
+
 /* The pod stops: ports are no longer forwarded. */
 void streams_stop(Pod *pod);
 

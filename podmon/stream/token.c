@@ -77,6 +77,13 @@ static int make_token(const TokenStore *store, char ret[TOKEN_SIZE])
     return 0;
 }
 
+static void append(TokenStore *store, Entry *entry)
+{
+    *store->tail = entry;
+    store->tail = &entry->next;
+    store->count++;
+}
+
 int token_store_add(TokenStore *store, uint64_t now, const Podmon__PrepareStream *request,
                     char ret[TOKEN_SIZE])
 {
@@ -98,9 +105,7 @@ int token_store_add(TokenStore *store, uint64_t now, const Podmon__PrepareStream
         return r;
     }
     entry->expires = now + TOKEN_LIFETIME;
-    *store->tail = entry;
-    store->tail = &entry->next;
-    store->count++;
+    append(store, entry);
     memcpy(ret, entry->token, TOKEN_SIZE);
     return 0;
 }
@@ -136,4 +141,43 @@ Podmon__PrepareStream *token_store_take(TokenStore *store, uint64_t now, const c
         request = NULL;
     drop(store, found);
     return request;
+}
+
+int token_store_describe(TokenStore *store, uint64_t now, Podmon__CarriedToken **ret_tokens)
+{
+    Podmon__CarriedToken *tokens;
+    int count = 0;
+
+    drop_expired(store, now);
+    tokens = calloc(store->count + 1, sizeof(*tokens));
+    if (!tokens)
+        return -ENOMEM;
+    for (Entry *entry = store->first; entry; entry = entry->next) {
+        tokens[count] = (Podmon__CarriedToken)PODMON__CARRIED_TOKEN__INIT;
+        tokens[count].token = entry->token;
+        tokens[count].expires = entry->expires;
+        tokens[count++].request = entry->request;
+    }
+    *ret_tokens = tokens;
+    return count;
+}
+
+int token_store_adopt(TokenStore *store, const Podmon__CarriedToken *token)
+{
+    Entry *entry;
+
+    if (strlen(token->token) != TOKEN_LENGTH || !token->request || store->count >= TOKENS_MAX)
+        return -EINVAL;
+    entry = calloc(1, sizeof(*entry));
+    if (!entry)
+        return -ENOMEM;
+    entry->request = (Podmon__PrepareStream *)message_copy(&token->request->base);
+    if (!entry->request) {
+        free(entry);
+        return -ENOMEM;
+    }
+    entry->expires = token->expires;
+    memcpy(entry->token, token->token, TOKEN_SIZE);
+    append(store, entry);
+    return 0;
 }

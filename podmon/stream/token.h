@@ -28,6 +28,13 @@ TokenStore *token_store_free(TokenStore *store);           /* accepts NULL */
 int token_store_add(TokenStore *store, uint64_t now, const Podmon__PrepareStream *request,
                     char ret[TOKEN_SIZE]);
 
+/* Those that are good at `now`: *ret_tokens is an array of TOKENS_MAX at most whose elements point
+ * into the store. Returns how many, or −ENOMEM; the caller frees the array with free(3). */
+int token_store_describe(TokenStore *store, uint64_t now, Podmon__CarriedToken **ret_tokens);
+
+/* One of those, into an empty store: oldest first. −EINVAL: it is none; −ENOMEM. */
+int token_store_adopt(TokenStore *store, const Podmon__CarriedToken *token);
+
 /* The token is used up, whatever comes of it. NULL: unknown, used, expired, or for another
  * operation. The caller frees it with podmon__prepare_stream__free_unpacked. */
 Podmon__PrepareStream *token_store_take(TokenStore *store, uint64_t now, const char *token,

@@ -1,16 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """podmonctl upgrade: another program in the same process, under load."""
 
-import subprocess
-
-from harness import BUILD
 from support import counter, finish_counter, podmon_pid, start_time, taken_up
-
-
-def upgrade(node):
-    return subprocess.run(
-        [BUILD / "dispatcher" / "podmonctl", "--config", node.config, "--run", node.run, "--root",
-         node.root, "upgrade"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def test_every_podmon_goes_on_as_the_new_one(node, make_pod):
@@ -18,7 +9,7 @@ def test_every_podmon_goes_on_as_the_new_one(node, make_pod):
     containers = [pod.start(*counter(burst=1000)) for pod in pods]
     before = [(podmon_pid(pod), start_time(podmon_pid(pod))) for pod in pods]
     for times in range(1, 4):
-        done = upgrade(node)
+        done = node.upgrade()
         assert done.returncode == 0, done.stdout
         assert all(taken_up(node, pod) == (times, "") for pod in pods)
     assert [(podmon_pid(pod), start_time(podmon_pid(pod))) for pod in pods] == before
@@ -34,7 +25,7 @@ def test_a_pod_with_a_command_under_way_waits(node, pod):
                                      "0.01; done; echo done"], timeout=100), timeout=60)
     from harness import wait_for
     wait_for("it runs", lambda: pod.exec(container, "test", "-e", "/begun").exit_code == 0)
-    done = upgrade(node)
+    done = node.upgrade()
     assert done.returncode == 1 and "under way" in done.stdout
     pod.exec(container, "touch", "/stop")
     assert call.result().stdout == b"done\n"

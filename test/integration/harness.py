@@ -120,6 +120,7 @@ class Node:
         self.systemd = pathlib.Path("/run/systemd/system").is_dir()
         self.write_config()
         self.seed_api, self.v1_api = seed_api, v1_api
+        self.program = BUILD / "dispatcher" / "podmon-dispatcher"
         self.process = None
         self.seed = self.v1 = None
         self.log = open(self.base / "dispatcher.log", "ab")
@@ -134,7 +135,7 @@ class Node:
 
     def start(self):
         self.process = subprocess.Popen(
-            [BUILD / "dispatcher" / "podmon-dispatcher", "--listen", self.socket, "--run", self.run,
+            [self.program, "--listen", self.socket, "--run", self.run,
              "--root", self.root, "--config", self.config],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         address = f"unix:{self.socket}"
@@ -151,6 +152,13 @@ class Node:
     def restart(self, how=signal.SIGKILL):
         self.stop(how)
         self.start()
+
+    def upgrade(self, *program):
+        """podmonctl upgrade, of every podmon that runs."""
+        return subprocess.run(
+            [BUILD / "dispatcher" / "podmonctl", "--config", self.config, "--run", self.run,
+             "--root", self.root, "upgrade", *program],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def load(self, path, *arguments):
         return subprocess.run(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Exec, Attach and PortForward, byte by byte; and the dispatcher killed under all of them."""
+"""Exec, Attach and PortForward, byte by byte."""
 
 import base64
 import contextlib
@@ -22,7 +22,6 @@ from harness import status_of, wait_for
 from test_containers import processes_with
 
 NUMBERS = itertools.count(10**9 + os.getpid() * 1000)
-KILLS = int(os.environ.get("PODMON_STREAM_KILLS", "50"))
 
 
 @pytest.fixture(scope="module")
@@ -1113,102 +1112,3 @@ def test_a_crash_of_a_stream_ends_nothing_else(node, container):
     with run(node, container, "echo", "podmon too") as session:
         assert session.output() or session.code() == 0
     nothing_left(before)
-
-
-# ---- the dispatcher dies
-
-
-class Load(threading.Thread):
-    """Carries numbered blocks both ways until it is told to stop; `error` says what went wrong."""
-
-    BLOCK = 512
-
-    def __init__(self, stop):
-        super().__init__(daemon=True)
-        self.stop, self.error, self.blocks = stop, None, 0
-
-    def block(self, number):
-        return (b"%08d " % number * (self.BLOCK // 9 + 1))[:self.BLOCK - 1] + b"\n"
-
-    def run(self):
-        try:
-            while not self.stop.is_set():
-                self.round(self.block(self.blocks))
-                self.blocks += 1
-            self.finish()
-        except BaseException as error:  # a failure of any kind is the test's
-            self.error = error
-
-    def check(self, session, id, expected):
-        session.wait(lambda: len(session.data.get(id, b"")) >= len(expected), "an echo")
-        assert session.data[id] == expected, "bytes lost or doubled"
-        session.data[id].clear()
-
-
-class ExecLoad(Load):
-    def __init__(self, stop, node, container):
-        super().__init__(stop)
-        self.session = run(node, container, "cat", stdin=True)
-
-    def round(self, block):
-        self.session.send(block)
-        self.check(self.session, self.session.ids["stdout"], block)
-
-    def finish(self):
-        self.session.send(b"", fin=True)
-        assert self.session.code() == 0 and self.session.output() == b""
-
-
-class AttachLoad(Load):
-    """Each has a container of its own, so that what it reads is what it wrote."""
-
-    def __init__(self, stop, node, pod):
-        super().__init__(stop)
-        self.session = attach(node, pod.start("cat", stdin=True, stdin_once=True), stdin=True)
-
-    round = ExecLoad.round
-
-    def finish(self):
-        self.session.send(b"", fin=True)
-        assert self.session.status() == {"status": "Success"} and self.session.output() == b""
-
-
-class ForwardLoad(Load):
-    def __init__(self, stop, node, pod, port):
-        super().__init__(stop)
-        self.session = forward(node, pod.id)
-        self.error_id, self.data_id = open_pair(self.session, port, 0)
-
-    def round(self, block):
-        self.session.write(self.data_id, block)
-        self.check(self.session, self.data_id, block)
-
-    def finish(self):
-        self.session.write(self.data_id, b"", fin=True)
-        finish_pair(self.session, self.error_id, self.data_id, b"")
-        self.session.close()
-
-
-@pytest.mark.timeout(1800)
-def test_kills(node, make_pod):
-    """PODMON_STREAM_KILLS=1000 for the whole proof."""
-    pod = make_pod()
-    container = pod.start("sleep", "100000")
-    stop = threading.Event()
-    with Server(echo) as server:
-        loads = [ExecLoad(stop, node, container) for _ in range(20)]
-        loads += [AttachLoad(stop, node, pod) for _ in range(5)]
-        loads += [ForwardLoad(stop, node, pod, server.port) for _ in range(5)]
-        for load in loads:
-            load.start()
-        for _ in range(KILLS):
-            before = [load.blocks for load in loads]
-            node.restart(signal.SIGKILL)
-            wait_for("every session goes on", lambda: all(
-                load.error or load.blocks > old for load, old in zip(loads, before)))
-            assert not [load.error for load in loads if load.error]
-        stop.set()
-        for load in loads:
-            load.join(60)
-            assert not load.is_alive() and load.error is None, load.error
-    print(f"{KILLS} kills, {sum(load.blocks for load in loads)} blocks of {Load.BLOCK} bytes")

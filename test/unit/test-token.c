@@ -105,4 +105,28 @@ TEST(as_many_as_there_may_be)
     done();
 }
 
+TEST(left_to_another_podmon)
+{
+    char old[TOKEN_SIZE], first[TOKEN_SIZE], second[TOKEN_SIZE];
+    Podmon__CarriedToken *tokens = NULL;
+    TokenStore *next = NULL;
+
+    CHECK_EQ(add(0, old), 0);
+    CHECK_EQ(add(10, first), 0);
+    CHECK_EQ(add(20, second), 0);
+    CHECK_EQ(token_store_describe(store, TOKEN_LIFETIME, &tokens), 2);
+    CHECK_EQ(token_store_new(POD, &next), 0);
+    CHECK_EQ(token_store_adopt(next, &tokens[0]), 0);
+    CHECK_EQ(token_store_adopt(next, &tokens[1]), 0);
+    tokens[0].token = id;
+    CHECK_EQ(token_store_adopt(next, &tokens[0]), -EINVAL);
+    free(tokens);
+    done();
+    store = next;
+    CHECK(!take(15, old, EXEC));
+    CHECK(take(TOKEN_LIFETIME + 9, first, EXEC));
+    CHECK(!take(TOKEN_LIFETIME + 20, second, EXEC));
+    done();
+}
+
 TEST_MAIN
