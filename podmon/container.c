@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "podmon/limits.h"
 #include "podmon/logfile.h"
 #include "podmon/publish.h"
 #include "podmon/rootfs.h"
@@ -424,46 +425,25 @@ void container_remove(Container *container, Call *call)
         container_delete(container);
 }
 
-/* A value of 0 leaves the limit as it was: requests name only what they change. */
-static void merge_limit(int64_t *into, int64_t from)
-{
-    if (from != 0)
-        *into = from;
-}
-
-static int merge_resources(Podmon__Resources *into, const Podmon__Resources *from)
-{
-    merge_limit(&into->cpu_period, from->cpu_period);
-    merge_limit(&into->cpu_quota, from->cpu_quota);
-    merge_limit(&into->cpu_shares, from->cpu_shares);
-    merge_limit(&into->memory_limit, from->memory_limit);
-    merge_limit(&into->memory_swap_limit, from->memory_swap_limit);
-    merge_limit(&into->oom_score_adj, from->oom_score_adj);
-    merge_limit(&into->pids_limit, from->pids_limit);
-    if (*from->cpuset_cpus && record_set_text(&into->cpuset_cpus, from->cpuset_cpus) < 0)
-        return -ENOMEM;
-    if (*from->cpuset_mems && record_set_text(&into->cpuset_mems, from->cpuset_mems) < 0)
-        return -ENOMEM;
-    return 0;
-}
-
+/* All limits at once, since some share a file: a quota and its period, memory and its swap. */
 int container_update(Container *container, const Podmon__Resources *resources, Failure *why)
 {
     Podmon__ContainerSpec *spec = container->record->spec;
-    int r;
+    Podmon__Resources *old = spec->resources, *merged = limits_merge(old, resources);
+    int r = 0;
 
-    if (container->state != CONTAINER_STATE_CREATED) {
-        r = cgroup_update(container->record->cgroup, resources, why);
-        if (r < 0)
-            return r;
+    if (!merged)
+        return failure_set(why, FAILURE_INTERNAL, ENOMEM, "no memory for limits");
+    if (container->state != CONTAINER_STATE_CREATED)
+        r = cgroup_update(container->record->cgroup, merged, why);
+    if (r < 0) {
+        podmon__resources__free_unpacked(merged, NULL);
+        /* What was set before the one that is refused. */
+        (void)cgroup_update(container->record->cgroup, old, NULL);
+        return r;
     }
-    if (!spec->resources) {
-        spec->resources = (Podmon__Resources *)message_copy(&resources->base);
-        r = spec->resources ? 0 : -ENOMEM;
-    } else {
-        r = merge_resources(spec->resources, resources);
-    }
-    if (r < 0)
-        return failure_set(why, FAILURE_INTERNAL, -r, "no memory for limits");
+    spec->resources = merged;
+    if (old)
+        podmon__resources__free_unpacked(old, NULL);
     return pod_publish(container->pod, why);
 }

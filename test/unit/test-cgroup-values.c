@@ -42,14 +42,22 @@ static char empty[] = "", cpus[] = "0-1,4", mems[] = "0", bad_cpus[] = "0;1";
 
 static const Row ROWS[] = {
     {RESOURCES(.oom_score_adj = 0), "", ""},
+    {RESOURCES(.cpu_shares = 2), "cpu.shares=2", "cpu.weight=1"},
     {RESOURCES(.cpu_shares = 1024), "cpu.shares=1024", "cpu.weight=100"},
+    {RESOURCES(.cpu_shares = 262144), "cpu.shares=262144", "cpu.weight=10000"},
     {RESOURCES(.cpu_quota = 50000, .cpu_period = 100000),
      "cpu.cfs_period_us=100000, !cpu.cfs_quota_us=50000", "!cpu.max=50000 100000"},
     {RESOURCES(.cpu_quota = 50000), "!cpu.cfs_quota_us=50000", "!cpu.max=50000 100000"},
     {RESOURCES(.cpu_quota = -1), "cpu.cfs_quota_us=-1", "cpu.max=max 100000"},
+    {RESOURCES(.cpu_quota = -1, .cpu_period = 20000),
+     "cpu.cfs_period_us=20000, cpu.cfs_quota_us=-1", "cpu.max=max 20000"},
     {RESOURCES(.cpu_period = 20000), "cpu.cfs_period_us=20000", "cpu.max=max 20000"},
     {RESOURCES(.memory_limit = 1048576), "!memory.limit_in_bytes=1048576", "!memory.max=1048576"},
     {RESOURCES(.memory_limit = -1), "memory.limit_in_bytes=-1", "memory.max=max"},
+    {RESOURCES(.memory_limit = -1, .memory_swap_limit = -1),
+     "memory.limit_in_bytes=-1, memory.memsw.limit_in_bytes=-1",
+     "memory.max=max, memory.swap.max=max"},
+    {RESOURCES(.memory_swap_limit = -1), "memory.memsw.limit_in_bytes=-1", "memory.swap.max=max"},
     {RESOURCES(.memory_limit = 1048576, .memory_swap_limit = 1048576),
      "!memory.limit_in_bytes=1048576, memory.memsw.limit_in_bytes=1048576",
      "!memory.max=1048576, memory.swap.max=0"},
@@ -140,6 +148,36 @@ TEST(unified)
     CHECK(text_starts_with(with_pair("memory", "1", true, true), "3 unified"));
     CHECK(text_starts_with(with_pair("", "1", true, true), "3 unified"));
     CHECK(text_starts_with(with_pair("memory.high", "1\n2", true, true), "3 unified"));
+}
+
+/* What stands last is written last, and stays. */
+TEST(unified_comes_after_what_it_overrides)
+{
+    static char max[] = "memory.max", swap[] = "memory.swap.max", cpu[] = "cpu.max",
+                weight[] = "cpu.weight", number[] = "7";
+    Podmon__Pair all[4] = {PODMON__PAIR__INIT, PODMON__PAIR__INIT, PODMON__PAIR__INIT,
+                           PODMON__PAIR__INIT};
+    Podmon__Pair *pairs[4];
+    Podmon__Resources resources = PODMON__RESOURCES__INIT;
+    char *keys[] = {max, swap, cpu, weight};
+    CgroupValues values;
+    Failure why;
+
+    for (size_t i = 0; i < 4; i++) {
+        all[i].key = keys[i];
+        all[i].value = number;
+        pairs[i] = &all[i];
+    }
+    resources.unified = pairs;
+    resources.n_unified = 4;
+    resources.memory_limit = 4096;
+    resources.memory_swap_limit = 8192;
+    resources.cpu_quota = 5000;
+    resources.cpu_period = 10000;
+    resources.cpu_shares = 1024;
+    CHECK_STR(describe(cgroup_values_v2(&resources, &values, &why), &values, &why),
+              "!memory.max=4096, memory.swap.max=4096, cpu.weight=100, !cpu.max=5000 10000, "
+              "!memory.max=7, !memory.swap.max=7, !cpu.max=7, !cpu.weight=7");
 }
 
 TEST(too_many_are_refused)
