@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "dispatcher/image/blob.h"
-#include "dispatcher/image/fetch.h"
+#include "dispatcher/image/blob_fetch.h"
 #include "dispatcher/image/layer_job.h"
 #include "shared/cleanup.h"
 #include "shared/clock.h"
@@ -27,23 +27,21 @@ enum {
 
 typedef struct Download Download;
 
-/* One layer. The bytes go into a file without a name and are hashed as they come; from the file
- * they go on to the unpacker as fast as that takes them, so that neither waits for the other. */
+/* One layer. The bytes go into a file and are hashed as they come; from the file they go on to the
+ * unpacker as fast as that takes them, so that neither waits for the other. */
 typedef struct DownloadLayer {
     Download *all;
     size_t position;
     const ImageDescriptor *blob;
-    char digest[DIGEST_TEXT_SIZE], path[DIGEST_TEXT_SIZE + 8], what[DIGEST_TEXT_SIZE + 8];
+    char digest[DIGEST_TEXT_SIZE];
     enum {
         LAYER_WAITING,
         LAYER_UNDER_WAY,
         LAYER_DONE,
     } state;
     bool has_begun;
-    Fetch *fetch; /* NULL: the blob is there */
-    int file_fd;
-    DigestStream *hash;
-    uint64_t got;
+    BlobFetch *fetch; /* NULL: the blob was there from the beginning */
+    bool is_there;    /* the blob */
     bool is_unpacked;
     LayerJob *job;       /* NULL: unpacked already, or failed */
     Failure job_failure; /* of an unpacker that did not like bytes which may yet prove wrong */
@@ -66,11 +64,13 @@ static void report(const DownloadLayer *layer)
         .digest = layer->digest,
         .position = layer->position,
         .count = layer->all->count,
-        .got = layer->fetch ? layer->got : layer->blob->size,
+        .got = layer->fetch      ? blob_fetch_got(layer->fetch)
+               : layer->is_there ? layer->blob->size
+                                 : 0,
         .size = layer->blob->size,
         .state = layer->state == LAYER_WAITING ? PULL_WAITING
                  : layer->state == LAYER_DONE  ? PULL_DONE
-                 : layer->fetch                ? PULL_DOWNLOADING
+                 : !layer->is_there            ? PULL_DOWNLOADING
                                                : PULL_UNPACKING,
     };
 
@@ -119,16 +119,12 @@ static int begin_piped_job(DownloadLayer *layer, Failure *why)
     return r < 0 ? fail(layer, why, -r, "make a pipe") : begin_job(layer, read_fd, why);
 }
 
-/* From the first byte on again: the last endpoint's were wrong. */
-static int begin_again(DownloadLayer *layer, Failure *why)
+/* From the first byte on: what was unpacked so far is worth nothing. */
+static int begin_again(void *data, Failure *why)
 {
+    DownloadLayer *layer = data;
     int r;
 
-    digest_stream_free(TAKE(layer->hash));
-    r = digest_stream_new(layer->blob->digest.algorithm, &layer->hash);
-    if (r < 0 || ftruncate(layer->file_fd, 0) < 0)
-        return fail(layer, why, r < 0 ? -r : errno, "begin a download");
-    layer->got = 0;
     if (layer->is_unpacked)
         return 0;
     layer->job_failure = (Failure){0};
@@ -139,73 +135,57 @@ static int begin_again(DownloadLayer *layer, Failure *why)
     return r < 0 ? fail(layer, why, -r, "delete what was unpacked") : begin_piped_job(layer, why);
 }
 
-static int take_bytes(void *data, uint64_t offset, const void *bytes, size_t size, Failure *why)
-{
-    DownloadLayer *layer = data;
-    int r = offset == 0 && layer->got > 0 ? begin_again(layer, why) : 0;
-
-    if (r < 0)
-        return r;
-    r = fd_write_all(layer->file_fd, bytes, size);
-    if (r == 0)
-        r = digest_stream_add(layer->hash, bytes, size);
-    if (r < 0)
-        return failure_set(why, FAILURE_INTERNAL, -r, "cannot store its bytes");
-    layer->got += size;
-    return 0;
-}
-
-static int check_bytes(void *data, const char *content_type, Failure *why)
-{
-    DownloadLayer *layer = data;
-    char text[DIGEST_TEXT_SIZE];
-    Digest found;
-    int r = digest_stream_finish(layer->hash, &found);
-
-    (void)content_type;
-    if (r < 0)
-        return failure_set(why, FAILURE_INTERNAL, -r, "cannot hash");
-    if (!digest_equal(&found, &layer->blob->digest)) {
-        digest_print(&found, text);
-        return failure_say(why, FAILURE_FAILED_PRECONDITION, "its bytes have digest %s", text);
-    }
-    return 0;
-}
-
 /* ---- a layer's beginning, middle and end ---- */
 
 static int begin_fetch(DownloadLayer *layer, Failure *why)
 {
     const DownloadPlan *plan = layer->all->plan;
-    FetchPlan fetch = {
+    BlobFetchPlan fetch = {
         .client = plan->client,
         .endpoints = plan->endpoints,
-        .path = layer->path,
-        .what = layer->what,
-        .size = layer->blob->size,
-        .limit = layer->blob->size,
+        .commit = plan->commit,
+        .blob = layer->blob,
         .stall_timeout = plan->pull->stall_timeout,
-        .take = take_bytes,
-        .check = check_bytes,
+        .begin_again = begin_again,
         .data = layer,
     };
-    int r;
 
-    layer->file_fd =
-        openat(image_commit_blobs_fd(plan->commit), ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (layer->file_fd < 0)
-        return fail(layer, why, errno, "begin a download");
-    r = digest_stream_new(layer->blob->digest.algorithm, &layer->hash);
-    if (r < 0)
-        return fail(layer, why, -r, "begin a download");
-    return fetch_start(&fetch, &layer->fetch, why);
+    return blob_fetch_start(&fetch, &layer->fetch, why);
+}
+
+/* More than one request for a big layer, where the layers alone do not use what is allowed. */
+static int split_some(Download *download, Failure *why)
+{
+    size_t requests = 0;
+    int r = 0;
+
+    for (size_t i = 0; i < download->count; i++) {
+        DownloadLayer *layer = &download->layers[i];
+
+        if (layer->state == LAYER_WAITING)
+            return 0;
+        if (layer->fetch && !layer->is_there)
+            requests += blob_fetch_requests(layer->fetch);
+    }
+    for (size_t i = 0; r >= 0 && i < download->count; i++) {
+        DownloadLayer *layer = &download->layers[i];
+
+        r = 0;
+        while (layer->fetch && !layer->is_there &&
+               requests < download->plan->pull->parallel_layers &&
+               (r = blob_fetch_split(layer->fetch, why)) > 0)
+            requests++;
+        if (r < 0)
+            failure_prefix(why, "layer %s", layer->digest);
+    }
+    return r < 0 ? r : 0;
 }
 
 /* The same blob may be several layers of one image; it is fetched for the first. */
 static bool is_fetched_for_another(const DownloadLayer *layer)
 {
     for (size_t i = 0; i < layer->position; i++)
-        if (layer->all->layers[i].fetch &&
+        if (layer->all->layers[i].fetch && !layer->all->layers[i].is_there &&
             digest_equal(&layer->all->layers[i].blob->digest, &layer->blob->digest))
             return true;
     return false;
@@ -240,6 +220,7 @@ static int begin(DownloadLayer *layer, Failure *why)
         return r < 0 || unpacked ? r : begin_piped_job(layer, why);
     }
     image_commit_unclaim_blob(plan->commit, &layer->blob->digest);
+    layer->is_there = true;
     layer->deadline = clock_monotonic() + UNPACK_TIME_MOST;
     if (unpacked)
         return 0;
@@ -248,11 +229,16 @@ static int begin(DownloadLayer *layer, Failure *why)
                        : begin_job(layer, blob_fd, why);
 }
 
+static bool has_more_to_feed(const DownloadLayer *layer)
+{
+    return layer->pipe_fd >= 0 && (uint64_t)layer->fed < blob_fetch_whole(layer->fetch);
+}
+
 static int feed(DownloadLayer *layer, Failure *why)
 {
-    while (layer->pipe_fd >= 0 && (uint64_t)layer->fed < layer->got) {
-        ssize_t count = sendfile(layer->pipe_fd, layer->file_fd, &layer->fed,
-                                 (size_t)(layer->got - (uint64_t)layer->fed));
+    while (has_more_to_feed(layer)) {
+        ssize_t count = sendfile(layer->pipe_fd, blob_fetch_fd(layer->fetch), &layer->fed,
+                                 (size_t)(blob_fetch_whole(layer->fetch) - (uint64_t)layer->fed));
 
         if (count < 0 && errno == EAGAIN)
             return 0;
@@ -262,23 +248,19 @@ static int feed(DownloadLayer *layer, Failure *why)
         else if (count < 0 && errno != EINTR)
             return fail(layer, why, errno, "feed its unpacker");
     }
-    if (!layer->fetch)
+    if (layer->is_there)
         fd_close(&layer->pipe_fd);
     return 0;
 }
 
 static int go_on_fetching(DownloadLayer *layer, Failure *why)
 {
-    ImageCommit *commit = layer->all->plan->commit;
-    int r = fetch_step(layer->fetch, why);
+    int r = blob_fetch_step(layer->fetch, why);
 
     if (r <= 0)
         return r;
-    r = blob_publish(image_commit_blobs_fd(commit), layer->file_fd, &layer->blob->digest, why);
-    if (r < 0)
-        return r;
-    image_commit_unclaim_blob(commit, &layer->blob->digest);
-    layer->fetch = fetch_free(layer->fetch);
+    image_commit_unclaim_blob(layer->all->plan->commit, &layer->blob->digest);
+    layer->is_there = true;
     layer->deadline = clock_monotonic() + UNPACK_TIME_MOST;
     return 0;
 }
@@ -290,7 +272,7 @@ static int go_on_unpacking(DownloadLayer *layer, Failure *why)
     Failure failure = {0};
     int r = layer_job_step(layer->job, &failure);
 
-    if (r == 0 && !layer->fetch && clock_monotonic() > layer->deadline)
+    if (r == 0 && layer->is_there && clock_monotonic() > layer->deadline)
         r = failure_set(&failure, FAILURE_DEADLINE_EXCEEDED, ETIMEDOUT, "unpacking takes too long");
     if (r == 0)
         return 0;
@@ -301,7 +283,7 @@ static int go_on_unpacking(DownloadLayer *layer, Failure *why)
     fd_close(&layer->pipe_fd);
     failure_prefix(&failure, "layer %s", layer->digest);
     layer->job_failure = failure;
-    if (layer->fetch && failure.code != FAILURE_RESOURCE_EXHAUSTED)
+    if (!layer->is_there && failure.code != FAILURE_RESOURCE_EXHAUSTED)
         return 0;
     *why = failure;
     return r;
@@ -309,9 +291,9 @@ static int go_on_unpacking(DownloadLayer *layer, Failure *why)
 
 static int go_on(DownloadLayer *layer, Failure *why)
 {
-    int r = layer->fetch ? go_on_fetching(layer, why) : 0;
+    int r = layer->is_there ? 0 : go_on_fetching(layer, why);
 
-    if (r == 0 && !layer->fetch && layer->job_failure.code != FAILURE_NONE) {
+    if (r == 0 && layer->is_there && layer->job_failure.code != FAILURE_NONE) {
         *why = layer->job_failure;
         return -EINVAL;
     }
@@ -319,10 +301,9 @@ static int go_on(DownloadLayer *layer, Failure *why)
         r = feed(layer, why);
     if (r == 0 && layer->job)
         r = go_on_unpacking(layer, why);
-    if (r == 0 && !layer->fetch && layer->is_unpacked) {
+    if (r == 0 && layer->is_there && layer->is_unpacked) {
         layer->state = LAYER_DONE;
-        layer->hash = digest_stream_free(layer->hash);
-        fd_close(&layer->file_fd);
+        layer->fetch = blob_fetch_free(layer->fetch);
     }
     report(layer);
     return r;
@@ -381,13 +362,14 @@ static int wait_for_any(const Download *download, int timeout_ms, Failure *why)
 
     for (size_t i = 0; i < download->count; i++) {
         const DownloadLayer *layer = &download->layers[i];
-        uint64_t deadline = layer->fetch ? fetch_deadline(layer->fetch) : UINT64_MAX;
+        uint64_t deadline =
+            layer->fetch && !layer->is_there ? blob_fetch_deadline(layer->fetch) : UINT64_MAX;
 
         if (layer->state != LAYER_UNDER_WAY)
             continue;
         if (layer->job)
             fds[count++] = (struct pollfd){.fd = layer_job_fd(layer->job), .events = POLLIN};
-        if (layer->pipe_fd >= 0 && (uint64_t)layer->fed < layer->got)
+        if (has_more_to_feed(layer))
             fds[count++] = (struct pollfd){.fd = layer->pipe_fd, .events = POLLOUT};
         if (deadline <= now)
             timeout_ms = 0;
@@ -405,6 +387,8 @@ static int run(Download *download, Failure *why)
         bool wait_for_turn, all_done = true;
         int r = begin_some(download, &wait_for_turn, why);
 
+        if (r == 0 && !wait_for_turn)
+            r = split_some(download, why);
         for (size_t i = 0; r == 0 && i < download->count; i++) {
             if (download->layers[i].state == LAYER_UNDER_WAY)
                 r = go_on(&download->layers[i], why);
@@ -425,11 +409,9 @@ static void download_done(Download *download)
     for (size_t i = 0; i < download->count; i++) {
         DownloadLayer *layer = &download->layers[i];
 
-        fetch_free(layer->fetch);
+        blob_fetch_free(layer->fetch);
         layer_job_free(layer->job);
-        digest_stream_free(layer->hash);
         fd_close(&layer->pipe_fd);
-        fd_close(&layer->file_fd);
     }
     free(download->layers);
 }
@@ -448,10 +430,8 @@ int download_layers(const DownloadPlan *plan, Failure *why)
         layer->all = &download;
         layer->position = i;
         layer->blob = &plan->manifest->entries[i];
-        layer->file_fd = layer->pipe_fd = -1;
+        layer->pipe_fd = -1;
         digest_print(&layer->blob->digest, layer->digest);
-        (void)snprintf(layer->path, sizeof(layer->path), "blobs/%s", layer->digest);
-        (void)snprintf(layer->what, sizeof(layer->what), "layer %s", layer->digest);
         report(layer);
     }
     return run(&download, why);

@@ -32,12 +32,12 @@ struct Fetch {
     FetchPlan plan;
     size_t at; /* endpoint */
     Http *http;
-    char *url;          /* of the request under way */
-    bool is_elsewhere;  /* it was redirected to another host */
-    uint64_t next_try;  /* no request under way: when the next begins */
-    uint64_t got, mark; /* bytes taken; when the tries were last counted from 0 */
-    uint64_t skip;      /* of the coming bytes, which are known */
-    bool body_began;
+    char *url;                   /* of the request under way */
+    bool is_elsewhere;           /* it was redirected to another host */
+    uint64_t next_try;           /* no request under way: when the next begins */
+    uint64_t got, mark;          /* bytes taken; when the tries were last counted from 0 */
+    uint64_t skip;               /* of the coming bytes, which are known */
+    bool body_began, ends_early; /* all that is wanted is here, and more comes */
     unsigned int tries, redirects, logins;
     Failure failure; /* by take, or of the last try */
     Failure earlier; /* of the endpoints before */
@@ -50,17 +50,46 @@ static Endpoint *endpoint_of(const Fetch *fetch)
 
 /* ---- a try ---- */
 
+/* The byte behind the last one wanted. */
+static uint64_t end_of(const Fetch *fetch)
+{
+    return fetch->plan.end ? fetch->plan.end : fetch->plan.size;
+}
+
+/* The bytes that are new, of those that came. */
+static int take_new(Fetch *fetch, const void *bytes, size_t size)
+{
+    uint64_t most = fetch->plan.size != FETCH_SIZE_UNKNOWN ? fetch->plan.size : fetch->plan.limit;
+    int r;
+
+    if (fetch->plan.end && fetch->plan.end < fetch->plan.size &&
+        size > fetch->plan.end - fetch->got) {
+        size = (size_t)(fetch->plan.end - fetch->got);
+        fetch->ends_early = true;
+    }
+    if (size > most - fetch->got)
+        return failure_say(&fetch->failure, FAILURE_FAILED_PRECONDITION,
+                           "has more than the %" PRIu64 " bytes it %s", most,
+                           most == fetch->plan.size ? "should have" : "may have");
+    r = fetch->plan.take(fetch->plan.data, fetch->got, bytes, size, &fetch->failure);
+    if (r < 0)
+        return r;
+    fetch->got += size;
+    return fetch->ends_early ? -ECANCELED : 0;
+}
+
 static int take_bytes(void *data, const Http *http, const void *bytes, size_t size)
 {
     Fetch *fetch = data;
     const HttpAnswer *answer = http_answer(http);
     uint64_t most = fetch->plan.size != FETCH_SIZE_UNKNOWN ? fetch->plan.size : fetch->plan.limit;
-    int r;
 
     if (!fetch->body_began) {
         fetch->body_began = true;
         /* A server that does not know ranges sends all again. */
         fetch->skip = answer->status == 200 ? fetch->got : 0;
+        if (answer->status == 200 && fetch->plan.once && fetch->got > 0)
+            return failure_say(&fetch->failure, FAILURE_UNAVAILABLE, "sends no ranges");
         if (answer->status == 206 && answer->range_start != fetch->got)
             return failure_say(&fetch->failure, FAILURE_UNAVAILABLE,
                                "sends from byte %" PRIu64 " on in place of %" PRIu64,
@@ -77,14 +106,7 @@ static int take_bytes(void *data, const Http *http, const void *bytes, size_t si
     bytes = (const char *)bytes + fetch->skip;
     size -= fetch->skip;
     fetch->skip = 0;
-    if (size > most - fetch->got)
-        return failure_say(&fetch->failure, FAILURE_FAILED_PRECONDITION,
-                           "has more than the %" PRIu64 " bytes it %s", most,
-                           most == fetch->plan.size ? "should have" : "may have");
-    r = fetch->plan.take(fetch->plan.data, fetch->got, bytes, size, &fetch->failure);
-    if (r == 0)
-        fetch->got += size;
-    return r;
+    return take_new(fetch, bytes, size);
 }
 
 static int begin_try(Fetch *fetch, Failure *why)
@@ -96,6 +118,7 @@ static int begin_try(Fetch *fetch, Failure *why)
         .config = endpoint->config,
         .with_headers = !fetch->is_elsewhere,
         .from = fetch->got,
+        .end = fetch->plan.end,
         .stall_timeout = fetch->plan.stall_timeout,
         .take = take_bytes,
         .data = fetch,
@@ -108,7 +131,7 @@ static int begin_try(Fetch *fetch, Failure *why)
         return failure_set(why, FAILURE_INTERNAL, ENOMEM, "cannot ask a registry");
     }
     request.url = fetch->url;
-    fetch->body_began = false;
+    fetch->body_began = fetch->ends_early = false;
     fetch->failure = (Failure){0};
     r = http_start(fetch->plan.client, &request, &fetch->http);
     return r < 0 ? failure_set(why, FAILURE_INTERNAL, -r, "cannot ask a registry") : 0;
@@ -138,7 +161,7 @@ static void name_endpoint(const Fetch *fetch, Failure *failure)
 static int give_up_endpoint(Fetch *fetch, Failure *why)
 {
     name_endpoint(fetch, &fetch->failure);
-    if (fetch->at + 1 < fetch->plan.endpoints->count) {
+    if (fetch->at + 1 < fetch->plan.endpoints->count && !fetch->plan.once) {
         fetch->earlier = fetch->failure;
         fetch->at++;
         fetch->tries = fetch->logins = 0;
@@ -163,7 +186,7 @@ static int try_later(Fetch *fetch, uint64_t retry_after, Failure *why)
         fetch->mark = fetch->got;
         fetch->tries = 0;
     }
-    if (++fetch->tries >= most)
+    if (++fetch->tries >= most || fetch->plan.once)
         return give_up_endpoint(fetch, why);
     for (unsigned int i = 1; i < fetch->tries && pause < BACKOFF_MOST; i++)
         pause *= 2;
@@ -280,20 +303,23 @@ static void explain_status(Fetch *fetch, const HttpAnswer *answer)
                       message ? ": " : "", message ? message : "");
 }
 
+static int conclude(Fetch *fetch, const HttpAnswer *answer, Failure *why)
+{
+    if (fetch->plan.check(fetch->plan.data, answer->content_type, &fetch->failure) == 0)
+        return 1;
+    fetch->got = fetch->mark = fetch->plan.from;
+    return give_up_endpoint(fetch, why);
+}
+
 static int judge_answer(Fetch *fetch, const HttpAnswer *answer, Failure *why)
 {
     int status = answer->status;
 
     if (status == 200 || status == 206) {
-        if (fetch->plan.size == FETCH_SIZE_UNKNOWN || fetch->got == fetch->plan.size) {
-            if (fetch->plan.check(fetch->plan.data, answer->content_type, &fetch->failure) == 0)
-                return 1;
-            fetch->got = fetch->mark = 0;
-            return give_up_endpoint(fetch, why);
-        }
+        if (fetch->plan.size == FETCH_SIZE_UNKNOWN || fetch->got == end_of(fetch))
+            return conclude(fetch, answer, why);
         (void)failure_say(&fetch->failure, FAILURE_UNAVAILABLE,
-                          "ends after %" PRIu64 " of %" PRIu64 " bytes", fetch->got,
-                          fetch->plan.size);
+                          "ends after %" PRIu64 " of %" PRIu64 " bytes", fetch->got, end_of(fetch));
         return try_later(fetch, 0, why);
     }
     if (status == 301 || status == 302 || status == 303 || status == 307 || status == 308)
@@ -303,7 +329,7 @@ static int judge_answer(Fetch *fetch, const HttpAnswer *answer, Failure *why)
     explain_status(fetch, answer);
     if (status == 408 || status == 416 || status == 429 || (status >= 500 && status != 501)) {
         if (status == 416)
-            fetch->got = 0;
+            fetch->got = fetch->plan.from;
         return try_later(fetch, answer->retry_after, why);
     }
     return give_up_endpoint(fetch, why);
@@ -316,6 +342,8 @@ static int judge(Fetch *fetch, Failure *why)
 
     switch (http_result(fetch->http, &text)) {
     case HTTP_REFUSED:
+        if (fetch->ends_early)
+            return conclude(fetch, answer, why);
         /* A full disk does not get emptier at another endpoint. */
         if (fetch->failure.code == FAILURE_RESOURCE_EXHAUSTED ||
             fetch->failure.code == FAILURE_INTERNAL) {
@@ -354,8 +382,20 @@ int fetch_start(const FetchPlan *plan, Fetch **ret, Failure *why)
     if (!fetch)
         return failure_set(why, FAILURE_INTERNAL, ENOMEM, "cannot ask a registry");
     fetch->plan = *plan;
+    fetch->at = plan->endpoint;
+    fetch->got = fetch->mark = plan->from;
     *ret = fetch;
     return 0;
+}
+
+void fetch_shorten(Fetch *fetch, uint64_t end)
+{
+    fetch->plan.end = end;
+}
+
+size_t fetch_endpoint(const Fetch *fetch)
+{
+    return fetch->at;
 }
 
 Fetch *fetch_free(Fetch *fetch)

@@ -14,7 +14,9 @@
 #include "dispatcher/image/blob.h"
 #include "dispatcher/image/manifest.h"
 #include "dispatcher/image/names.h"
+#include "dispatcher/image/partial.h"
 #include "shared/cleanup.h"
+#include "shared/clock.h"
 #include "shared/fd.h"
 #include "shared/file.h"
 #include "shared/id.h"
@@ -22,6 +24,10 @@
 #include "shared/text.h"
 
 enum { SWEEP_WAIT_MS = 10 * 1000 };
+
+#define PARTIAL_AGE_MOST                                                                           \
+    (3600 * CLOCK_SECOND) /* a download that was cut is taken up again soon                        \
+                           */
 
 /* Names ("sha256:…" of blobs, bare digits of layers) that stay: a tree of tsearch(3). */
 typedef struct Kept {
@@ -269,6 +275,7 @@ int image_garbage_collect(const ImagePlace *place, int *sweep_fd, char *const *l
     int r = collect(place, layers_in_use, wait_ms, &gone, &count, why), deleted;
 
     fd_close(sweep_fd);
+    (void)partial_sweep(place, 0);
     deleted = delete_all(place, gone, r < 0 ? NULL : why);
     if (r < 0 || deleted < 0)
         return r < 0 ? r : deleted;
@@ -286,5 +293,6 @@ int image_garbage_sweep(const ImagePlace *place, Failure *why)
     if (r < 0)
         return failure_set(why, FAILURE_UNAVAILABLE, -r, "cannot sweep the image store");
     fd_close(&write_fd);
+    (void)partial_sweep(place, PARTIAL_AGE_MOST);
     return delete_all(place, gone, why);
 }

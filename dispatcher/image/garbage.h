@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the image store holds and nobody needs: blobs and layers that no record names, and what
- * dead makers left in staging/. Needs no free space: only unlinks. */
+ * dead makers left in staging/ and partial/. Needs no free space: only unlinks. */
 #pragma once
 
 #include "dispatcher/image/place.h"
@@ -17,5 +17,6 @@ typedef struct GarbageCount {
 int image_garbage_collect(const ImagePlace *place, int *sweep_fd, char *const *layers_in_use,
                           unsigned int wait_ms, GarbageCount *ret, Failure *why);
 
-/* Deletes what makers have left in staging/ that are dead; the rest is as it was. */
+/* Deletes what dead makers have left in staging/, and in partial/ an hour ago; the rest is as it
+ * was. */
 int image_garbage_sweep(const ImagePlace *place, Failure *why);

@@ -227,7 +227,7 @@ static int set_options(Http *http)
 {
     const HttpRequest *request = &http->request;
     uint64_t stall_ms = request->stall_timeout / CLOCK_MILLISECOND;
-    char range[32];
+    char range[48], end[24] = "";
 
     if (SET(CURLOPT_URL, request->url) || SET(CURLOPT_PROTOCOLS_STR, "http,https") ||
         SET(CURLOPT_FOLLOWLOCATION, 0L) || SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED) ||
@@ -244,7 +244,9 @@ static int set_options(Http *http)
         return -ENOMEM;
     if (request->form && SET(CURLOPT_COPYPOSTFIELDS, request->form))
         return -ENOMEM;
-    (void)snprintf(range, sizeof(range), "%llu-", (unsigned long long)request->from);
+    if (request->end > 0)
+        (void)snprintf(end, sizeof(end), "%llu", (unsigned long long)request->end - 1);
+    (void)snprintf(range, sizeof(range), "%llu-%s", (unsigned long long)request->from, end);
     if (request->from > 0 && SET(CURLOPT_RANGE, range))
         return -ENOMEM;
     return set_security(http);

@@ -28,7 +28,7 @@ typedef struct HttpRequest {
     const char *form;             /* posted; NULL: GET; secret */
     const RegistryConfig *config; /* certificates, proxy; NULL: none */
     bool with_headers;            /* config's headers too, and its client certificate */
-    uint64_t from;                /* > 0: the body from there on */
+    uint64_t from, end;           /* from > 0: the body from there on; end > 0: up to there */
     uint64_t stall_timeout;       /* nanoseconds without progress */
 
     /* Takes the body of 200 and 206, and of nothing else. −errno ends the request. */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "dispatcher/image/blob.h"
 #include "dispatcher/image/download.h"
@@ -18,7 +19,10 @@
 #define OCI "application/vnd.oci.image."
 #define DOCKER "application/vnd.docker.distribution.manifest."
 
-enum { PUBLISH_TRIES = 3 }; /* layers of the store may go while the rest is downloaded */
+enum {
+    PUBLISH_TRIES = 3, /* layers of the store may go while the rest is downloaded */
+    TURN_WAIT_MS = 20, /* until another commit has fetched what this one needs too */
+};
 
 static const char *const manifest_types[] = {
     OCI "manifest.v1+json",
@@ -157,19 +161,39 @@ static int fetch_document(const Pull *pull, bool is_manifest, const char *name,
     return r < 0 ? r : store_document(pull, &document, ret, why);
 }
 
+/* 1: the commit has it; 0: it is this commit's turn to fetch it. */
+static int take_turn(const Pull *pull, const Digest *digest)
+{
+    static const struct timespec pause = {.tv_nsec = TURN_WAIT_MS * 1000L * 1000L};
+
+    for (;;) {
+        int r = image_commit_has_blob(pull->commit, digest);
+
+        if (r != 0)
+            return r;
+        r = image_commit_claim_blob(pull->commit, digest);
+        /* The one who had it may have finished between the two. */
+        if (r != 0)
+            return r < 0 ? r : image_commit_has_blob(pull->commit, digest);
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
 /* One that another document names. */
 static int get_document(const Pull *pull, bool is_manifest, const ImageDescriptor *descriptor,
                         Failure *why)
 {
     char text[DIGEST_TEXT_SIZE];
-    int r = image_commit_has_blob(pull->commit, &descriptor->digest);
+    int r = take_turn(pull, &descriptor->digest);
 
     if (r < 0)
         return failure_set(why, FAILURE_INTERNAL, -r, "cannot look for a blob");
     digest_print(&descriptor->digest, text);
-    return r > 0 ? 0
-                 : fetch_document(pull, is_manifest, text, &descriptor->digest, descriptor->size,
-                                  NULL, why);
+    if (r == 0)
+        r = fetch_document(pull, is_manifest, text, &descriptor->digest, descriptor->size, NULL,
+                           why);
+    image_commit_unclaim_blob(pull->commit, &descriptor->digest);
+    return r < 0 ? r : 0;
 }
 
 /* ---- the image ---- */

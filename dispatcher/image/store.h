@@ -6,6 +6,7 @@
  *   ROOT/images/blobs/sha256/<64 hex>     manifest, configuration, layer archives as they came
  *   ROOT/images/layers/<64 hex>/          unpacked, by chain id; in it tree/, and size, a record
  *   ROOT/images/staging/<random>/         what is being made; garbage if its maker is gone
+ *   ROOT/images/partial/sha256:<hex>      of downloads that were cut: no blobs
  *   ROOT/images/lock, use                 held by whoever changes the store, or uses its layers
  *
  * An image exists if its record does. Removing an image removes the record first; blobs and layers

@@ -169,7 +169,7 @@ def test_what_is_not_there(puller, registry):
 
 
 WHOLE = ["good", "index", "foreign-urls", "rate-limit", "cut-once", "range-ignored",
-         "redirect-elsewhere", "longer-than-told"]
+         "redirect-elsewhere", "longer-than-told", "big", "big-without-ranges", "big-wrong-ranges"]
 URL = r"http://HOST/v2/lie/MODE/"
 HEX = "[0-9a-f]{64}"
 LAYER = rf"layer sha256:{HEX}: {URL}blobs/sha256:{HEX}: "
@@ -235,13 +235,81 @@ def stub_log(stub):
                           capture_output=True, text=True).stdout.splitlines()
 
 
+def requests_of(stub, mode):
+    """Ranges that were asked of the layers of an image: "all", "bytes=7-", by digest."""
+    found = {}
+    for line in stub_log(stub):
+        path, *_, wanted = line.split()
+        if path.startswith(f"/v2/lie/{mode}/blobs/"):
+            found.setdefault(path.rpartition("/")[2], []).append(wanted)
+    return found
+
+
+def test_a_big_layer_comes_in_ranges(puller, stub):
+    name = f"{stub}/lie/big-once"
+    pull(puller, name)
+    big = max(requests_of(stub, "big-once").values(), key=len)
+    assert big[0] == "all" and len(big) >= 2
+    assert all(re.fullmatch(r"bytes=[1-9]\d*-\d*", wanted) for wanted in big[1:])
+    puller.v1.RemoveImage(image=spec(puller, name))
+
+
+def test_a_cut_download_goes_on_with_the_next_pull(puller, stub):
+    name, partial = f"{stub}/lie/big-cut", puller.root / "images/partial"
+    code, text = status_of(pull, puller, name)
+    assert code == grpc.StatusCode.UNAVAILABLE and "after 20971520 bytes" in text, text
+    kept, = partial.iterdir()
+    subprocess.run(["curl", "-s", f"http://{stub}/mend/big-cut"], check=True)
+    before = requests_of(stub, "big-cut")[kept.name]
+    pull(puller, name)
+    after = requests_of(stub, "big-cut")[kept.name][len(before):]
+    begins = [int(re.match(r"bytes=(\d+)-", wanted)[1]) for wanted in after]
+    assert min(begins) == 20 << 20
+    assert not list(partial.iterdir())
+
+
+def test_what_was_kept_is_not_believed(puller, stub):
+    name, partial = f"{stub}/lie/big-cut-changed", puller.root / "images/partial"
+    assert status_of(pull, puller, name)[0] == grpc.StatusCode.UNAVAILABLE
+    kept, = partial.iterdir()
+    with open(kept, "r+b") as file:
+        file.seek(12345)
+        file.write(b"changed")
+    subprocess.run(["curl", "-s", f"http://{stub}/mend/big-cut-changed"], check=True)
+    pull(puller, name)
+    assert requests_of(stub, "big-cut-changed")[kept.name][-1] == "all"
+    assert not list(partial.iterdir())
+
+
+def test_what_nobody_takes_up_again_is_garbage(puller, stub):
+    partial = puller.root / "images/partial"
+    for name, age in (("old", 3700), ("young", 60)):
+        (partial / name).write_bytes(b"x")
+        os.utime(partial / name, (time.time() - age,) * 2)
+    pull(puller, f"{stub}/lie/good")
+    assert [path.name for path in partial.iterdir()] == ["young"]
+    (partial / "young").unlink()
+
+
+def test_one_download_however_many_ask(puller, stub):
+    """Three images with the same layers, by different names and different credentials."""
+    api = puller.v1_api
+    auths = [None, api.AuthConfig(username="a", password="b"), api.AuthConfig(username="c",
+                                                                            password="d")]
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        list(pool.map(lambda number: pull(puller, f"{stub}/lie/shared", auths[number % 3]),
+                      range(12)))
+    requests = requests_of(stub, "shared")
+    assert len(requests) == 3 and all(wanted == ["all"] for wanted in requests.values()), requests
+
+
 def test_credentials_stay_with_their_host(puller, stub):
     auth = puller.v1_api.AuthConfig(username=USER, password=PASSWORD)
     pull(puller, f"{stub}/lie/redirect-elsewhere", auth)
     code, text = status_of(pull, puller, f"{stub}/lie/auth-basic", auth)
     assert code == grpc.StatusCode.PERMISSION_DENIED and "refuses the login" in text
     log = stub_log(stub)
-    assert any("/lie/auth-basic/" in line and "with login" in line for line in log)
+    assert any("/lie/auth-basic/" in line and " with login" in line for line in log)
     assert all("without login" in line for line in log if "/elsewhere/" in line)
     other = puller.v1_api.AuthConfig(username=USER, password=PASSWORD, server_address="quay.io")
     code, text = status_of(pull, puller, f"{stub}/lie/auth-basic", other)
@@ -267,9 +335,9 @@ def test_a_pull_ends_with_the_last_who_waits(puller, stub):
     time.sleep(0.3)
     assert workers(puller) == worker
     second.cancel()
-    wait_for("the worker's end", lambda: not workers(puller), seconds=2)
-    pull(puller, f"{stub}/lie/good")
-    assert not list((puller.root / "images/staging").iterdir())
+    wait_for("the worker's end", lambda: not workers(puller))
+    wait_for("a sweep by another worker", lambda: pull(puller, f"{stub}/lie/good") and
+             not list((puller.root / "images/staging").iterdir()))
 
 
 def test_a_killed_worker_is_told(puller, stub):
