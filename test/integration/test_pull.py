@@ -81,11 +81,19 @@ def registry(tmp_path_factory, layout):
         yield f"127.0.0.1:{port}"
 
 
+def ask(stub, path):
+    return subprocess.run(["curl", "-s", f"http://{stub}/{path}"], check=True, capture_output=True,
+                          text=True).stdout
+
+
 @pytest.fixture(scope="module")
 def stub():
     command = [sys.executable, SOURCE / "test/cri/registry_stub"]
     with running(command, stdout=subprocess.PIPE, text=True) as process:
-        yield f"127.0.0.1:{process.stdout.readline().strip()}"
+        address = f"127.0.0.1:{process.stdout.readline().strip()}"
+        for mode in (mode for mode in [*WHOLE, *BIG] if mode.startswith("big")):
+            ask(address, f"make/{mode}")
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +178,7 @@ def test_what_is_not_there(puller, registry):
 
 WHOLE = ["good", "index", "foreign-urls", "rate-limit", "cut-once", "range-ignored",
          "redirect-elsewhere", "longer-than-told", "big", "big-without-ranges", "big-wrong-ranges"]
+BIG = ["big-once", "big-cut", "big-cut-changed"]
 URL = r"http://HOST/v2/lie/MODE/"
 HEX = "[0-9a-f]{64}"
 LAYER = rf"layer sha256:{HEX}: {URL}blobs/sha256:{HEX}: "
@@ -230,9 +239,7 @@ def test_a_lie_is_told_exactly_and_leaves_nothing(puller, stub, mode):
 
 
 def stub_log(stub):
-    host, _, port = stub.partition(":")
-    return subprocess.run(["curl", "-s", f"http://{host}:{port}/log"], check=True,
-                          capture_output=True, text=True).stdout.splitlines()
+    return ask(stub, "log").splitlines()
 
 
 def requests_of(stub, mode):
@@ -259,7 +266,7 @@ def test_a_cut_download_goes_on_with_the_next_pull(puller, stub):
     code, text = status_of(pull, puller, name)
     assert code == grpc.StatusCode.UNAVAILABLE and "after 20971520 bytes" in text, text
     kept, = partial.iterdir()
-    subprocess.run(["curl", "-s", f"http://{stub}/mend/big-cut"], check=True)
+    ask(stub, "mend/big-cut")
     before = requests_of(stub, "big-cut")[kept.name]
     pull(puller, name)
     after = requests_of(stub, "big-cut")[kept.name][len(before):]
@@ -275,7 +282,7 @@ def test_what_was_kept_is_not_believed(puller, stub):
     with open(kept, "r+b") as file:
         file.seek(12345)
         file.write(b"changed")
-    subprocess.run(["curl", "-s", f"http://{stub}/mend/big-cut-changed"], check=True)
+    ask(stub, "mend/big-cut-changed")
     pull(puller, name)
     assert requests_of(stub, "big-cut-changed")[kept.name][-1] == "all"
     assert not list(partial.iterdir())
