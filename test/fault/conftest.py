@@ -11,7 +11,8 @@ sys.path.insert(0, str(INTEGRATION))
 _spec = importlib.util.spec_from_file_location("integration_conftest", INTEGRATION / "conftest.py")
 _conftest = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_conftest)
-apis, node, make_pod, pod = (_conftest.apis, _conftest.node, _conftest.make_pod, _conftest.pod)
+machine, apis, node = _conftest.machine, _conftest.apis, _conftest.node
+make_pod, pod = _conftest.make_pod, _conftest.pod
 
 
 @pytest.fixture(scope="session", autouse=True)

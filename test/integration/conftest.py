@@ -10,7 +10,15 @@ def apis():
 
 
 @pytest.fixture(scope="session")
-def node(apis, tmp_path_factory):
+def machine(tmp_path_factory):
+    """What is on the machine at the end of a suite is what was there before."""
+    leaks = harness.Leaks(tmp_path_factory.mktemp("leaks") / "before")
+    yield
+    leaks.check()
+
+
+@pytest.fixture(scope="session")
+def node(machine, apis, tmp_path_factory):
     node = harness.Node(*apis)
     node.start()
     node.load(harness.busybox_layout(tmp_path_factory.mktemp("image")))

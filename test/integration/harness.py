@@ -222,6 +222,31 @@ def podmon_processes(run):
     return found
 
 
+class Leaks:
+    """The audit of test/lib/leaks over a whole suite: processes, mounts, network namespaces, links,
+    packet filter rules, cgroups, units, leases of addresses."""
+
+    TOOL = SOURCE / "test/lib/leaks"
+    # What the network plugins make once and keep, whoever calls them.
+    KEPT = [r"iptables -A (PREROUTING|OUTPUT|POSTROUTING) .*CNI-HOSTPORT",
+            r"iptables -A CNI-HOSTPORT-(MASQ|SETMARK) ",
+            r"/var/lib/cni/networks(/[^/]+(/(lock|last_reserved_ip\.\d+))?)?$"]
+
+    def __init__(self, path):
+        self.path = path
+        # A node with systemd is the suite's own; elsewhere others may be at work.
+        others = ([] if pathlib.Path("/run/systemd/system").is_dir()
+                  else ["--cgroup", f"podmon-it-{os.getpid()}"])
+        subprocess.run([sys.executable, self.TOOL, "snapshot", path, "--program", BUILD, *others,
+                        *(f"--ignore={item}" for item in [r"podmonit\.slice", *self.KEPT])],
+                       check=True)
+
+    def check(self):
+        result = subprocess.run([sys.executable, self.TOOL, "compare", self.path],
+                                stdout=subprocess.PIPE, text=True)
+        assert result.returncode == 0, result.stdout
+
+
 class Pod:
     """A sandbox with unique metadata, and its containers; host network unless told otherwise."""
 

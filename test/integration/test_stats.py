@@ -4,6 +4,8 @@
 import json
 import time
 
+import subprocess
+
 import grpc
 import pytest
 
@@ -116,6 +118,7 @@ def test_a_pod_has_its_own(node):
     finally:
         pod.remove()
         (node.cni / "10-stats.conflist").unlink()
+        subprocess.run(["ip", "link", "delete", "cni-stats"], check=True)  # The plugin keeps it.
 
 
 def test_metrics_fit_their_descriptors(node, pod):

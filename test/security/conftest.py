@@ -11,7 +11,8 @@ sys.path.insert(0, str(INTEGRATION))
 _spec = importlib.util.spec_from_file_location("integration_fixtures", INTEGRATION / "conftest.py")
 _fixtures = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_fixtures)
-apis, node, make_pod, pod = _fixtures.apis, _fixtures.node, _fixtures.make_pod, _fixtures.pod
+machine, apis, node = _fixtures.machine, _fixtures.apis, _fixtures.node
+make_pod, pod = _fixtures.make_pod, _fixtures.pod
 
 import images  # noqa: E402
 import pytest  # noqa: E402
