@@ -2,9 +2,8 @@
 """What containers and pods use: CPU, memory, tasks, network, the writable layer, metrics."""
 
 import json
-import time
-
 import subprocess
+import time
 
 import grpc
 import pytest
