@@ -58,6 +58,12 @@ typedef struct CgroupEntry {
 } CgroupEntry;
 
 int cgroup_entry_open(const char *path, CgroupEntry *ret, Failure *why);
+
+/* The same for a command beside the group's first process. It belongs to the group, limits and all,
+ * and to `leaf`, a group below it that is made here: in the one hierarchy that can kill it as a
+ * tree. cgroup_kill and cgroup_remove know that group like any other. On failure it may be there.
+ */
+int cgroup_entry_open_leaf(const char *path, const char *leaf, CgroupEntry *ret, Failure *why);
 void cgroup_entry_done(CgroupEntry *entry);
 
 /* Moves the calling thread, the only one of its process, in the v1 hierarchies. 0 or −errno. */

@@ -29,23 +29,23 @@ static int open_one(const CgroupHierarchy *hierarchy, const char *path, const ch
     return fd < 0 ? -errno : fd;
 }
 
-int cgroup_entry_open(const char *path, CgroupEntry *ret, Failure *why)
+/* `path` in every hierarchy but `branch` (may be NULL), and there `leaf`. */
+static int open_all(const CgroupTree *tree, const char *path, const CgroupHierarchy *branch,
+                    const char *leaf, CgroupEntry *ret, Failure *why)
 {
     CLEANUP(cgroup_entry_done) CgroupEntry entry = {.into_fd = -1};
-    const CgroupTree *tree;
-    int r = cgroup_tree_get(&tree, why);
 
-    if (r < 0)
-        return r;
     for (size_t i = 0; i < tree->count; i++) {
         const CgroupHierarchy *hierarchy = &tree->hierarchies[i];
+        const char *group = hierarchy == branch ? leaf : path;
+        int r;
 
         if (hierarchy->v2)
-            r = entry.into_fd = open_one(hierarchy, path, NULL, O_RDONLY | O_DIRECTORY);
+            r = entry.into_fd = open_one(hierarchy, group, NULL, O_RDONLY | O_DIRECTORY);
         else
-            r = entry.join_fds[entry.join_count] = open_one(hierarchy, path, "tasks", O_WRONLY);
+            r = entry.join_fds[entry.join_count] = open_one(hierarchy, group, "tasks", O_WRONLY);
         if (r < 0)
-            return failure_set(why, FAILURE_INTERNAL, -r, "cannot open cgroup %s in %s", path,
+            return failure_set(why, FAILURE_INTERNAL, -r, "cannot open cgroup %s in %s", group,
                                hierarchy->mount);
         if (!hierarchy->v2)
             entry.join_count++;
@@ -53,6 +53,31 @@ int cgroup_entry_open(const char *path, CgroupEntry *ret, Failure *why)
     *ret = entry;
     entry = (CgroupEntry){.into_fd = -1};
     return 0;
+}
+
+int cgroup_entry_open(const char *path, CgroupEntry *ret, Failure *why)
+{
+    const CgroupTree *tree;
+    int r = cgroup_tree_get(&tree, why);
+
+    return r < 0 ? r : open_all(tree, path, NULL, NULL, ret, why);
+}
+
+int cgroup_entry_open_leaf(const char *path, const char *leaf, CgroupEntry *ret, Failure *why)
+{
+    const CgroupHierarchy *branch;
+    const CgroupTree *tree;
+    size_t made;
+    int r = cgroup_tree_get(&tree, why);
+
+    if (r < 0)
+        return r;
+    branch = cgroup_tree_killer(tree);
+    r = cgroup_make(branch, leaf, &made);
+    if (r < 0)
+        return failure_set(why, FAILURE_INTERNAL, -r, "cannot make cgroup %s in %s", leaf,
+                           branch->mount);
+    return open_all(tree, path, branch, leaf, ret, why);
 }
 
 void cgroup_entry_done(CgroupEntry *entry)

@@ -210,14 +210,16 @@ int cgroup_kill(const char *path)
 static int remove_from(const CgroupHierarchy *hierarchy, const char *path)
 {
     char place[PATH_MAX];
-    int r = walk_hierarchy(hierarchy, path, NULL);
+    int r = cgroup_place(hierarchy, path, strlen(path), NULL, place);
 
-    if (r == -ENOENT)
-        return 0;
     if (r < 0)
         return r;
-    r = cgroup_place(hierarchy, path, strlen(path), NULL, place);
-    return r == 0 && rmdir(place) < 0 && errno != ENOENT ? -errno : r;
+    if (rmdir(place) == 0 || errno == ENOENT)
+        return 0;
+    r = walk_hierarchy(hierarchy, path, NULL);
+    if (r < 0)
+        return r == -ENOENT ? 0 : r;
+    return rmdir(place) < 0 && errno != ENOENT ? -errno : 0;
 }
 
 int cgroup_remove(const char *path)

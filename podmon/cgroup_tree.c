@@ -140,6 +140,15 @@ const CgroupHierarchy *cgroup_tree_v2(const CgroupTree *tree)
     return NULL;
 }
 
+const CgroupHierarchy *cgroup_tree_killer(const CgroupTree *tree)
+{
+    const CgroupHierarchy *found = cgroup_tree_v2(tree);
+
+    if (!found)
+        found = cgroup_tree_find(tree, CGROUP_FREEZER);
+    return found ? found : &tree->hierarchies[0];
+}
+
 bool cgroup_tree_has_units(const CgroupHierarchy *hierarchy)
 {
     return hierarchy->v2 || hierarchy->controllers == 0;
@@ -230,26 +239,40 @@ static int prepare_cpuset(const CgroupHierarchy *hierarchy, const char *path, si
     return r < 0 ? r : fill_from_parent(hierarchy, path, end, "cpuset.mems");
 }
 
+static bool is_cpuset(const CgroupHierarchy *hierarchy)
+{
+    return !hierarchy->v2 && hierarchy->controllers & UINT32_C(1) << CGROUP_CPUSET;
+}
+
+/* The directory of the path's first `end` bytes. */
+static int make_one(const CgroupHierarchy *hierarchy, const char *path, size_t end,
+                    size_t *ret_made)
+{
+    char place[PATH_MAX];
+    int r = cgroup_place(hierarchy, path, end, NULL, place);
+
+    if (r < 0)
+        return r;
+    if (mkdir(place, 0755) == 0)
+        *ret_made = *ret_made ? *ret_made : end;
+    else if (errno != EEXIST)
+        return -errno;
+    return is_cpuset(hierarchy) ? prepare_cpuset(hierarchy, path, end) : 0;
+}
+
 int cgroup_make(const CgroupHierarchy *hierarchy, const char *path, size_t *ret_made)
 {
-    bool cpuset = !hierarchy->v2 && hierarchy->controllers & UINT32_C(1) << CGROUP_CPUSET;
-    char place[PATH_MAX];
+    size_t end = is_cpuset(hierarchy) ? cgroup_path_next(path, 0) : strlen(path);
+    int r;
 
     *ret_made = 0;
-    for (size_t end = cgroup_path_next(path, 0); end > 0; end = cgroup_path_next(path, end)) {
-        int r = cgroup_place(hierarchy, path, end, NULL, place);
-
-        if (r < 0)
-            return r;
-        if (mkdir(place, 0755) == 0)
-            *ret_made = *ret_made ? *ret_made : end;
-        else if (errno != EEXIST)
-            return -errno;
-        r = cpuset ? prepare_cpuset(hierarchy, path, end) : 0;
-        if (r < 0)
-            return r;
-    }
-    return 0;
+    /* Mostly only the last one is missing: up to one that can be made, and down again. Cpusets are
+     * filled from above, each out of the one before. */
+    while ((r = make_one(hierarchy, path, end, ret_made)) == -ENOENT && end > 0)
+        end = path_up(path, end);
+    for (end = cgroup_path_next(path, end); r == 0 && end > 0; end = cgroup_path_next(path, end))
+        r = make_one(hierarchy, path, end, ret_made);
+    return r;
 }
 
 void cgroup_unmake(const CgroupHierarchy *hierarchy, const char *path, size_t made)

@@ -37,6 +37,9 @@ const CgroupHierarchy *cgroup_tree_find(const CgroupTree *tree, CgroupController
 /* The v2 hierarchy; NULL. */
 const CgroupHierarchy *cgroup_tree_v2(const CgroupTree *tree);
 
+/* The one in which a group's processes are killed as a tree: v2, else the freezer's, else any. */
+const CgroupHierarchy *cgroup_tree_killer(const CgroupTree *tree);
+
 /* Does systemd keep its units in it: v2, or the v1 hierarchy that has only its name? */
 bool cgroup_tree_has_units(const CgroupHierarchy *hierarchy);
 

@@ -46,16 +46,22 @@ static void command_free(Command *command)
     free(command);
 }
 
-static void finish(Command *command)
+static void tell_left(Command *command)
 {
     CommandLeft left = command->left;
-    void *data = command->data;
+
+    command->left = NULL;
+    if (left)
+        left(command->data);
+}
+
+static void finish(Command *command)
+{
     Pod *pod = command->pod;
 
+    tell_left(command);
     command_free(command);
     pod->exec_running--;
-    if (left)
-        left(data);
     pod_reap_orphans(pod);
     teardown_go_on(pod);
     pod_maybe_exit(pod);
@@ -84,6 +90,8 @@ void command_leave(Command *command, CommandLeft left, void *data)
 {
     command->left = left;
     command->data = data;
+    if (!command->killed)
+        tell_left(command);
     leave_cgroup(command, 0);
 }
 
@@ -149,11 +157,8 @@ static int spawn(Command *command, const Container *container, char *const *argv
     SpawnPlan *plan = NULL;
     CgroupEntry entry;
     SpawnContext context = {pod->spec, &pod->sandbox, pod->run_path, -1, &entry, command->cgroup};
-    int r = cgroup_create(command->cgroup, NULL, why);
+    int r = cgroup_entry_open_leaf(container->record->cgroup, command->cgroup, &entry, why);
 
-    if (r < 0)
-        return r;
-    r = cgroup_entry_open(command->cgroup, &entry, why);
     if (r >= 0) {
         r = spawn_plan_exec(&context, container->record->spec, container->identity, &exec, stdio,
                             &plan, why);

@@ -35,8 +35,9 @@ int command_take_terminal(Command *command);
 void command_kill(Command *command, FailureCode code, const char *sentence);
 
 /* It has ended: its cgroup goes, with whatever is in it if it was killed; descendants that it left
- * behind of its own will go on, in its group, which then goes with the container's. The command is
- * gone when `left` (may be NULL) is called, which is the last thing done. */
+ * behind of its own will go on, in its group, which then goes with the container's. `left` (may be
+ * NULL) is called when nothing is left of a command that was killed, and at once for one that has
+ * ended by itself: nobody needs to wait for its group. The command is not the caller's any more. */
 void command_leave(Command *command, CommandLeft left, void *data);
 
 /* Has this process of podmon's children to be waited for by it? */
