@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "shared/cleanup.h"
 #include "shared/file.h"
@@ -63,6 +64,13 @@ static int parse_path(const Setting *setting, const char *value, bool more, void
     if (!path_is_clean(value) || strlen(value) > (size_t)setting->most)
         return -EINVAL;
     return replace_text(field, value);
+}
+
+static int parse_readable(const Setting *setting, const char *value, bool more, void *field)
+{
+    return path_is_clean(value) && access(value, R_OK) == 0
+               ? parse_path(setting, value, more, field)
+               : -EINVAL;
 }
 
 static int parse_slice(const Setting *setting, const char *value, bool more, void *field)
@@ -168,6 +176,8 @@ static int parse_words(const Setting *setting, const char *value, bool more, voi
 }
 
 static const SettingKind kind_path = {parse_path, "a clean absolute path", false};
+static const SettingKind kind_readable = {
+    parse_readable, "a clean absolute path of a file that can be read,", false};
 static const SettingKind kind_paths = {parse_paths, "a list of clean absolute paths", true};
 static const SettingKind kind_words = {parse_words, "a list of words", true};
 static const SettingKind kind_switch = {parse_switch, "yes or no", false};
@@ -204,6 +214,8 @@ static const Setting settings[] = {
     {"stats", "period_ms", &kind_number_32, FIELD(stats_period_ms), 1000, 3600000, "10000"},
     {"stream", "address", &kind_address, FIELD(stream_address), 0, 0, "127.0.0.1"},
     {"stream", "port", &kind_number_32, FIELD(stream_port), 0, UINT16_MAX, "0"},
+    {"stream", "tls_cert", &kind_readable, FIELD(stream_tls_cert), 0, PATH_MAX - 1, NULL},
+    {"stream", "tls_key", &kind_readable, FIELD(stream_tls_key), 0, PATH_MAX - 1, NULL},
     {"image", "registries_dir", &kind_path, FIELD(registries_dir), 0, PATH_MAX - 1,
      "/etc/podmon/registries.d"},
     {"image", "parallel_layers", &kind_number_32, FIELD(parallel_layers), 1, 16, "3"},
@@ -252,7 +264,7 @@ static void refuse_value(Reading *reading, const Setting *setting, const char *v
 {
     char range[80] = "";
 
-    if (setting->kind == &kind_path)
+    if (setting->kind == &kind_path || setting->kind == &kind_readable)
         (void)snprintf(range, sizeof(range), " of at most %" PRId64 " bytes", setting->most);
     else if (setting->most > 0)
         (void)snprintf(range, sizeof(range), " from %" PRId64 " to %" PRId64, setting->least,
@@ -431,6 +443,10 @@ int config_load(const char *path, bool must_exist, Config *ret, Failure *why)
         r = read_file(path, must_exist, &config, why);
     if (r == 0)
         r = read_drop_ins(path, &config, why);
+    if (r == 0 && !config.stream_tls_cert != !config.stream_tls_key)
+        r = failure_say(why, FAILURE_INVALID_ARGUMENT, "%s: [stream] has %s and no %s", path,
+                        config.stream_tls_cert ? "tls_cert" : "tls_key",
+                        config.stream_tls_cert ? "tls_key" : "tls_cert");
     if (r < 0)
         return r;
     *ret = config;
@@ -450,6 +466,8 @@ void config_done(Config *config)
     text_list_free(config->cdi_dirs);
     free(config->seccomp_profile_dir);
     free(config->stream_address);
+    free(config->stream_tls_cert);
+    free(config->stream_tls_key);
     free(config->registries_dir);
     text_list_free(config->pinned);
     *config = (Config){0};

@@ -42,6 +42,8 @@ typedef struct Config {
     /* [stream] */
     char *stream_address; /* of IPv4 or IPv6, where clients of exec, attach, port-forward connect */
     uint32_t stream_port; /* 0: any, but the same from one start to the next */
+    char *stream_tls_cert; /* PEM files; NULL: no TLS. Both or none */
+    char *stream_tls_key;
 
     /* [image] */
     char *registries_dir;      /* what the administrator says of registries (image/registries) */

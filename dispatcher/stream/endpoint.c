@@ -13,6 +13,7 @@
 #include "dispatcher/pods/index.h"
 #include "dispatcher/stream/listener.h"
 #include "dispatcher/stream/route.h"
+#include "dispatcher/stream/tls.h"
 #include "shared/clock.h"
 #include "shared/fd.h"
 #include "shared/log.h"
@@ -45,6 +46,7 @@ struct StreamEndpoint {
     EventSource *resume;
     Guest *guests;
     size_t count;
+    TlsServer *tls; /* NULL: none */
     char url[ENDPOINT_URL_MAX];
 };
 
@@ -266,9 +268,13 @@ static void on_connection(void *data, uint32_t events)
 {
     StreamEndpoint *endpoint = data;
     int fd = accept4(endpoint->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    int r = fd < 0 ? -errno : guest_new(endpoint, fd);
+    int r = fd < 0 ? -errno : 0;
 
     (void)events;
+    if (r >= 0 && endpoint->tls)
+        r = fd = tls_server_accept(endpoint->tls, fd);
+    if (r >= 0)
+        r = guest_new(endpoint, fd);
     if (r >= 0 || r == -EAGAIN || r == -EINTR || r == -ECONNABORTED)
         return;
     log_warning("a connection for a stream could not be accepted: error %d", -r);
@@ -286,15 +292,21 @@ static void on_resume(void *data, uint32_t events)
 
 int stream_endpoint_new(Node *node, StreamEndpoint **ret, Failure *why)
 {
+    const Config *config = node->config;
     StreamEndpoint *endpoint = calloc(1, sizeof(*endpoint));
     int r;
 
     if (!endpoint)
         return failure_set(why, FAILURE_INTERNAL, ENOMEM, "no memory for an endpoint");
     endpoint->node = node;
-    endpoint->fd = listener_open(node->config->stream_address, (uint16_t)node->config->stream_port,
-                                 node->config->run_dir, endpoint->url, why);
-    r = endpoint->fd;
+    endpoint->fd = -1;
+    r = config->stream_tls_cert ? tls_server_new(node->loop, config->stream_tls_cert,
+                                                 config->stream_tls_key, &endpoint->tls, why)
+                                : 0;
+    if (r >= 0)
+        r = endpoint->fd =
+            listener_open(config->stream_address, (uint16_t)config->stream_port,
+                          endpoint->tls ? "https" : "http", config->run_dir, endpoint->url, why);
     if (r >= 0) {
         r = event_add_fd(node->loop, endpoint->fd, EPOLLIN, on_connection, endpoint,
                          &endpoint->source);
@@ -320,6 +332,7 @@ StreamEndpoint *stream_endpoint_free(StreamEndpoint *endpoint)
     event_free(endpoint->source);
     event_free(endpoint->resume);
     fd_close(&endpoint->fd);
+    tls_server_free(endpoint->tls);
     free(endpoint);
     return NULL;
 }

@@ -20,5 +20,5 @@ typedef struct StreamEndpoint StreamEndpoint;
 int stream_endpoint_new(Node *node, StreamEndpoint **ret, Failure *why);
 StreamEndpoint *stream_endpoint_free(StreamEndpoint *endpoint); /* accepts NULL */
 
-/* "http://127.0.0.1:1234/": the operation and the token follow. */
+/* "http://127.0.0.1:1234/", or with https: the operation and the token follow. */
 const char *stream_endpoint_url(const StreamEndpoint *endpoint);

@@ -76,8 +76,8 @@ static void keep_port(int run_fd, uint16_t port)
         log_warning("cannot keep the port of streams: error %d", -r);
 }
 
-int listener_open(const char *address, uint16_t port, const char *run_dir, char *ret_url,
-                  Failure *why)
+int listener_open(const char *address, uint16_t port, const char *scheme, const char *run_dir,
+                  char *ret_url, Failure *why)
 {
     AUTO_CLOSE int run_fd = open(run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     AUTO_CLOSE int fd = -1;
@@ -102,7 +102,7 @@ int listener_open(const char *address, uint16_t port, const char *run_dir, char 
     if (ntohs(local.v4.sin_port) != kept)
         keep_port(run_fd, ntohs(local.v4.sin_port));
     (void)snprintf(ret_url, ENDPOINT_URL_MAX,
-                   local.any.sa_family == AF_INET ? "http://%s:%u/" : "http://[%s]:%u/", address,
-                   ntohs(local.v4.sin_port));
+                   local.any.sa_family == AF_INET ? "%s://%s:%u/" : "%s://[%s]:%u/", scheme,
+                   address, ntohs(local.v4.sin_port));
     return take_fd(&fd);
 }

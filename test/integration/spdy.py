@@ -11,6 +11,7 @@ import pathlib
 import re
 import select
 import socket
+import ssl
 import struct
 import time
 import urllib.parse
@@ -37,10 +38,16 @@ def dictionary():
     return result
 
 
+TLS = None  # the ssl.SSLContext for URLs with https, once a test has one
+
+
 def connect(url, timeout=20):
     parts = urllib.parse.urlsplit(url)
     path = urllib.parse.urlunsplit(("", "", parts.path, parts.query, ""))
-    return socket.create_connection((parts.hostname, parts.port), timeout), path
+    connection = socket.create_connection((parts.hostname, parts.port), timeout)
+    if parts.scheme == "https":
+        connection = TLS.wrap_socket(connection, server_hostname=parts.hostname)
+    return connection, path
 
 
 def read_head(connection):
@@ -104,7 +111,9 @@ class Bytes:
         return data
 
     def ready(self, seconds=0):
-        return bool(self.buffer) or bool(select.select([self.connection], [], [], seconds)[0])
+        decrypted = isinstance(self.connection, ssl.SSLSocket) and self.connection.pending()
+        return bool(self.buffer or decrypted or
+                    select.select([self.connection], [], [], seconds)[0])
 
     def write(self, data):
         self.connection.sendall(data)

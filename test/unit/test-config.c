@@ -35,6 +35,28 @@ static const char *complaint(const char *text)
                                                     : why.text;
 }
 
+TEST(files_for_tls)
+{
+    SCRATCH(scratch);
+    CONFIG(config);
+    Failure why;
+
+    CHECK_EQ(load(&scratch, &config, &why), 0);
+    CHECK(!config.stream_tls_cert && !config.stream_tls_key);
+    scratch_write(&scratch, "podmon.conf", "[stream]\ntls_cert = /dev/null\ntls_key = /dev/zero\n");
+    CHECK_EQ(load(&scratch, &config, &why), 0);
+    CHECK_STR(config.stream_tls_cert, "/dev/null");
+    CHECK_STR(config.stream_tls_key, "/dev/zero");
+    CHECK_STR(complaint("[stream]\ntls_key = key.pem\n"),
+              "podmon.conf:2: tls_key in [stream]: \"key.pem\" is not a clean absolute path of a "
+              "file that can be read, of at most 4095 bytes");
+    CHECK_STR(complaint("[stream]\ntls_key = /no/such\n"),
+              "podmon.conf:2: tls_key in [stream]: \"/no/such\" is not a clean absolute path of a "
+              "file that can be read, of at most 4095 bytes");
+    CHECK_STR(complaint("[stream]\ntls_key = /dev/null\n"),
+              "podmon.conf: [stream] has tls_key and no tls_cert");
+}
+
 TEST(defaults)
 {
     SCRATCH(scratch);
