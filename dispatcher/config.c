@@ -175,6 +175,16 @@ static int parse_words(const Setting *setting, const char *value, bool more, voi
     return parse_list(value, more, text_is_printable, field);
 }
 
+static int parse_proxy(const Setting *setting, const char *value, bool more, void *field)
+{
+    (void)setting;
+    (void)more;
+    return text_is_printable(value) && strstr(value, "://") && !strchr(value, ' ')
+               ? replace_text(field, value)
+               : -EINVAL;
+}
+
+static const SettingKind kind_proxy = {parse_proxy, "an address like http://host:port", false};
 static const SettingKind kind_path = {parse_path, "a clean absolute path", false};
 static const SettingKind kind_readable = {
     parse_readable, "a clean absolute path of a file that can be read,", false};
@@ -220,6 +230,9 @@ static const Setting settings[] = {
      "/etc/podmon/registries.d"},
     {"image", "parallel_layers", &kind_number_32, FIELD(parallel_layers), 1, 16, "3"},
     {"image", "stall_timeout_ms", &kind_number_32, FIELD(stall_timeout_ms), 100, 3600000, "60000"},
+    {"image", "memory_max", &kind_number, FIELD(memory_max), 64 << 20, INT64_C(1) << 40,
+     "536870912"},
+    {"image", "proxy", &kind_proxy, FIELD(proxy), 0, 0, NULL},
     {"image", "pinned", &kind_words, FIELD(pinned), 0, 0, ""},
 };
 
@@ -461,6 +474,7 @@ void config_done(Config *config)
     free(config->root_dir);
     free(config->podmon);
     free(config->slice);
+    free(config->proxy);
     free(config->cni_conf_dir);
     text_list_free(config->cni_bin_dirs);
     text_list_free(config->cdi_dirs);

@@ -49,6 +49,8 @@ typedef struct Config {
     char *registries_dir;      /* what the administrator says of registries (image/registries) */
     uint32_t parallel_layers;  /* of an image, downloaded and unpacked at a time */
     uint32_t stall_timeout_ms; /* a download without progress for so long has failed */
+    int64_t memory_max;        /* bytes of a worker that pulls an image, page cache included */
+    char *proxy;               /* in place of the environment's; NULL: that */
     char **pinned;             /* references that image garbage collection leaves alone */
 } Config;
 

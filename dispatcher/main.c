@@ -104,6 +104,10 @@ static int dispatcher_open_node(Dispatcher *dispatcher, Failure *why)
         .registries_dir = config->registries_dir,
         .parallel_layers = config->parallel_layers,
         .stall_timeout_ms = config->stall_timeout_ms,
+        .slice = config->slice,
+        .systemd = config->systemd && sd_booted() > 0,
+        .memory_max = (uint64_t)config->memory_max,
+        .proxy = config->proxy,
     };
     int r;
 

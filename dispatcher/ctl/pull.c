@@ -116,6 +116,7 @@ int command_pull(const Command *command, Failure *why)
         .credentials = &credentials,
         .parallel_layers = command->config->parallel_layers,
         .stall_timeout = command->config->stall_timeout_ms * CLOCK_MILLISECOND,
+        .proxy = command->config->proxy,
         .report = show,
         .data = &display,
     };

@@ -332,6 +332,12 @@ static int prepare(Pull *pull, Failure *why)
     r = image_place_open(pull->plan->root_dir, &place, why);
     if (r < 0)
         return r;
+    /* libcurl has no proxies by kind of address but through the environment, where also those are
+     * named that are to be reached without. */
+    if (pull->plan->proxy &&
+        (setenv("http_proxy", pull->plan->proxy, 1) < 0 ||
+         setenv("https_proxy", pull->plan->proxy, 1) < 0 || unsetenv("HTTPS_PROXY") < 0))
+        return failure_set(why, FAILURE_INTERNAL, errno, "cannot set the proxy");
     /* What cannot be deleted now is in nobody's way. */
     (void)image_garbage_sweep(&place, NULL);
     if ((r = registries_load(pull->plan->registries_dir, &pull->registries, why)) < 0 ||

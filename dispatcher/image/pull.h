@@ -35,6 +35,7 @@ typedef struct PullPlan {
     uint64_t stall_timeout;       /* nanoseconds without progress that end a request */
     void (*report)(void *data, const PullProgress *progress); /* may be NULL */
     void *data;
+    const char *proxy; /* in place of the environment's, for registries without their own; NULL */
 } PullPlan;
 
 /* *ret_id: "sha256:…". INVALID_ARGUMENT: no reference; NOT_FOUND, PERMISSION_DENIED, UNAVAILABLE by

@@ -15,8 +15,10 @@
 
 #include "dispatcher/image/reference.h"
 #include "dispatcher/image/worker.h"
+#include "dispatcher/image/worker_group.h"
 #include "shared/channel.h"
 #include "shared/cleanup.h"
+#include "shared/clock.h"
 #include "shared/fd.h"
 
 typedef struct ImagePull ImagePull;
@@ -43,7 +45,10 @@ struct ImagePulls {
     PullSettings settings;
     ImagePull *first;
     size_t count;
+    EventSource *sweep; /* of control groups that were not empty yet */
 };
+
+#define SWEEP_INTERVAL (100 * CLOCK_MILLISECOND)
 
 /* ---- the worker ---- */
 
@@ -118,6 +123,11 @@ static int send_order(const ImagePull *pull, const char *reference)
     order.credentials = &credentials;
     order.parallel_layers = settings->parallel_layers;
     order.stall_timeout_ms = settings->stall_timeout_ms;
+    order.slice = (char *)(uintptr_t)settings->slice;
+    order.systemd = settings->systemd;
+    order.memory_max = settings->memory_max;
+    if (settings->proxy)
+        order.proxy = (char *)(uintptr_t)settings->proxy;
     size = pull__order__get_packed_size(&order);
     data = malloc(size + 1);
     if (!data)
@@ -215,9 +225,22 @@ static Pull__Answer *receive_answer(const ImagePull *pull, const siginfo_t *info
     return answer;
 }
 
+/* What a killed worker had unpacking dies a moment after it. Groups of workers that live count too:
+ * their end is what is waited for then. */
+static void sweep_groups(void *data, uint32_t events)
+{
+    ImagePulls *pulls = data;
+    int left = worker_group_sweep(pulls->settings.slice, pulls->settings.systemd);
+
+    (void)events;
+    (void)event_set_timer(
+        pulls->sweep, left > (int)pulls->count ? clock_monotonic() + SWEEP_INTERVAL : UINT64_MAX);
+}
+
 static void on_exit_of_worker(void *data, uint32_t events)
 {
     ImagePull *pull = data;
+    ImagePulls *pulls;
     Pull__Answer *answer;
     siginfo_t info = {0};
     Failure why = {0};
@@ -231,7 +254,9 @@ static void on_exit_of_worker(void *data, uint32_t events)
         tell(pull->waiters, answer && *answer->image_id ? answer->image_id : NULL, &why);
     if (answer)
         pull__answer__free_unpacked(answer, NULL);
+    pulls = pull->pulls;
     pull_free(pull);
+    sweep_groups(pulls, 0);
 }
 
 static int pull_new(ImagePulls *pulls, const char *key, const char *reference,
@@ -279,11 +304,17 @@ static int pull_new(ImagePulls *pulls, const char *key, const char *reference,
 int image_pulls_new(EventLoop *loop, const PullSettings *settings, ImagePulls **ret)
 {
     ImagePulls *pulls = calloc(1, sizeof(*pulls));
+    int r;
 
     if (!pulls)
         return -ENOMEM;
     pulls->loop = loop;
     pulls->settings = *settings;
+    r = event_add_timer(loop, clock_monotonic(), sweep_groups, pulls, &pulls->sweep);
+    if (r < 0) {
+        free(pulls);
+        return r;
+    }
     *ret = pulls;
     return 0;
 }
@@ -294,6 +325,10 @@ ImagePulls *image_pulls_free(ImagePulls *pulls)
         while (pulls->first->waiters)
             waiter_free(pulls->first->waiters);
         pull_free(pulls->first);
+    }
+    if (pulls) {
+        (void)event_free(pulls->sweep);
+        (void)worker_group_sweep(pulls->settings.slice, pulls->settings.systemd);
     }
     free(pulls);
     return NULL;

@@ -4,6 +4,9 @@
  * image is for the registry to say. A worker that nobody waits for any more is killed. */
 #pragma once
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "dispatcher/image/credentials.h"
 #include "shared/event.h"
 
@@ -15,6 +18,10 @@ enum { PULLS_MAX = 32 };
 /* Borrowed, as long as the pulls live. */
 typedef struct PullSettings {
     const char *root_dir, *registries_dir;
+    const char *slice; /* the workers' control groups are made there */
+    bool systemd;      /* as scopes */
+    uint64_t memory_max;
+    const char *proxy; /* NULL: the environment's */
     unsigned int parallel_layers, stall_timeout_ms;
 } PullSettings;
 

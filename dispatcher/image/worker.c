@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "dispatcher/image/pull.h"
+#include "dispatcher/image/worker_group.h"
 #include "shared/channel.h"
 #include "shared/cleanup.h"
 #include "shared/clock.h"
@@ -72,6 +73,7 @@ static int carry_out(const Pull__Order *order, char ret_id[DIGEST_TEXT_SIZE], Fa
         .credentials = &credentials,
         .parallel_layers = order->parallel_layers,
         .stall_timeout = order->stall_timeout_ms * CLOCK_MILLISECOND,
+        .proxy = *order->proxy ? order->proxy : NULL,
     };
     int r =
         credentials_make(order->credentials ? order->credentials : &none, NULL, &credentials, why);
@@ -104,6 +106,17 @@ static int send_answer(const Pull__Answer *answer)
     return channel_send(WORKER_CHANNEL_FD, data, size, NULL, 0);
 }
 
+/* Without a group of its own it is bounded by its address space alone, and the pull goes on. */
+static void enter_group(const Pull__Order *order)
+{
+    const WorkerGroupPlan plan = {order->slice, order->systemd, order->memory_max,
+                                  order->reference};
+    Failure why = {0};
+
+    if (*order->slice && worker_group_enter(&plan, &why) < 0)
+        log_warning("pull of %.300s: %s", order->reference, why.text);
+}
+
 int image_worker_run(void)
 {
     Pull__Answer answer = PULL__ANSWER__INIT;
@@ -117,6 +130,7 @@ int image_worker_run(void)
         log_error("an image worker has no order");
         return EXIT_FAILURE;
     }
+    enter_group(order);
     r = carry_out(order, id, &why);
     if (r < 0) {
         answer.failure_code = why.code;

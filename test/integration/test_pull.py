@@ -347,6 +347,33 @@ def test_a_pull_ends_with_the_last_who_waits(puller, stub):
              not list((puller.root / "images/staging").iterdir()))
 
 
+def memory_group(pid):
+    """The directory of a process's control group, where memory is bounded."""
+    groups = [line.split(":", 2) for line in
+              pathlib.Path(f"/proc/{pid}/cgroup").read_text().splitlines()]
+    for _, controllers, path in groups:
+        if "memory" in controllers.split(","):
+            return pathlib.Path("/sys/fs/cgroup/memory" + path)
+    return pathlib.Path("/sys/fs/cgroup" + groups[-1][2])
+
+
+def test_a_worker_has_a_group_of_its_own(puller, stub):
+    request = puller.v1_api.PullImageRequest(image=spec(puller, f"{stub}/lie/slow"))
+    call = puller.v1.services[1].PullImage.future(request)
+    worker, = wait_for("a worker", lambda: workers(puller))
+    name = r"podmon-image-[0-9a-f]{16}\.scope" if puller.systemd else f"image-{worker}"
+    group = wait_for("its group", lambda: re.fullmatch(name, memory_group(worker).name) and
+                     memory_group(worker))
+    limit = next(path for path in (group / "memory.max", group / "memory.limit_in_bytes")
+                 if path.exists())
+    assert int(limit.read_text()) == 512 << 20
+    unpacker = wait_for("an unpacker", lambda: pathlib.Path(
+        f"/proc/{worker}/task/{worker}/children").read_text().split())[0]
+    assert memory_group(unpacker) == group != memory_group(puller.process.pid)
+    call.cancel()
+    wait_for("its removal", lambda: not group.exists())
+
+
 def test_a_killed_worker_is_told(puller, stub):
     request = puller.v1_api.PullImageRequest(image=spec(puller, f"{stub}/lie/slow"))
     call = puller.v1.services[1].PullImage.future(request)
@@ -413,6 +440,52 @@ def test_tls(puller, tmp_path, layout, configure):
         assert code == grpc.StatusCode.UNAVAILABLE and "certificate" in text
         configure(f"[127.0.0.1:{port}]\nplain-http = no\nca = {tmp_path}/cert.pem\n")
         assert pull(puller, name)
+
+
+def test_a_client_certificate(puller, tmp_path, layout, configure):
+    certificate(tmp_path)
+    tls = (f"  tls:\n    certificate: {tmp_path}/cert.pem\n    key: {tmp_path}/key.pem\n"
+           f"    clientcas: [{tmp_path}/cert.pem]\n")
+    with docker_registry(tmp_path / "registry", tls=tls) as port:
+        name = f"127.0.0.1:{port}/library/busybox:mutual"
+        own = tmp_path / "own"
+        own.mkdir()
+        for file, link in (("cert.pem", "a.cert"), ("key.pem", "a.key"), ("cert.pem", "ca.crt")):
+            (own / link).symlink_to(tmp_path / file)
+        push(layout, name, f"--dest-cert-dir={own}")
+        trust = f"[127.0.0.1:{port}]\nplain-http = no\nca = {tmp_path}/cert.pem\n"
+        configure(trust)
+        code, text = status_of(pull, puller, name)
+        assert code == grpc.StatusCode.UNAVAILABLE and "certificate" in text, text
+        configure(f"{trust}client-cert = {tmp_path}/cert.pem\nclient-key = {tmp_path}/key.pem\n")
+        assert pull(puller, name)
+
+
+def test_headers_are_for_their_host(puller, stub, configure):
+    name = f"{stub}/lie/header"
+    assert status_of(pull, puller, name)[0] == grpc.StatusCode.PERMISSION_DENIED
+    configure(f"[{stub}]\nheader = X-Registry-Key: let-me-in\n")
+    assert pull(puller, name)
+    # Where that leads to, the header would be refused.
+    assert pull(puller, f"{stub}/lie/redirect-elsewhere")
+
+
+@pytest.mark.parametrize("how", ["environment", "config", "registry"])
+def test_proxies(tmp_path, stub, how):
+    """The stub answers what is asked of other hosts too."""
+    (tmp_path / "registries.d").mkdir()
+    (tmp_path / "registries.d/test.conf").write_text("[far.invalid]\nplain-http = yes\n" + (
+        f"proxy = http://{stub}\n" if how == "registry" else ""))
+    (tmp_path / "podmon.conf").write_text(
+        f"[image]\nregistries_dir = {tmp_path}/registries.d\n" +
+        (f"proxy = http://{stub}\n" if how == "config" else ""))
+    dead = f"http://127.0.0.1:{free_port()}"
+    proxy = f"http://{stub}" if how == "environment" else dead
+    result = subprocess.run(
+        [BUILD / "dispatcher/podmonctl", "--config", tmp_path / "podmon.conf", "--root",
+         tmp_path / "root", "--run", tmp_path / "run", "pull", "far.invalid/lie/good"],
+        env={**os.environ, "http_proxy": proxy}, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
 
 
 def test_mirrors_are_asked_first(puller, registry, configure):
