@@ -18,6 +18,7 @@ typedef struct Command {
 
 int command_load(const Command *command, Failure *why);
 int command_pull(const Command *command, Failure *why);
+int command_save(const Command *command, Failure *why);
 int command_images(const Command *command, Failure *why);
 int command_rmi(const Command *command, Failure *why);
 int command_doctor(const Command *command, Failure *why);

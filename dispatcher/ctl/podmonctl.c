@@ -17,6 +17,8 @@ static const struct {
      command_load},
     {"pull", "NAME [--login]", "bring an image from its registry; name:password on standard input",
      command_pull},
+    {"save", "NAME [FILE]", "write an image as a tar that load, skopeo and docker read",
+     command_save},
     {"images", "", "list images", command_images},
     {"rmi", "NAME...", "remove images, each with all its names", command_rmi},
     {"check", "[--repair]", "verify all blobs and layers; remove images that are damaged",

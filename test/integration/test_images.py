@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The image service, on images that podmonctl has loaded."""
 
+import json
+import shutil
 import subprocess
 import sys
 
@@ -85,6 +87,51 @@ def test_removal_leaves_running_containers_alone(node, make_pod):
 def podmonctl(node, *arguments):
     return subprocess.run([BUILD / "dispatcher/podmonctl", "--root", node.root, *arguments],
                           capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("source", ["oci", "docker-save"])
+def test_save_is_read_by_others_and_by_load(node, saved, tmp_path, source):
+    for tool in ("skopeo",):
+        if not shutil.which(tool):
+            pytest.skip(f"{tool} is not installed here")
+    if source == "docker-save":
+        node.load(saved)
+    name = "busybox:saved" if source == "docker-save" else "busybox"
+    image = node.v1.ImageStatus(image=node.v1_api.ImageSpec(image=name)).image
+    whole = next(tag for tag in image.repo_tags if tag.endswith(name.rpartition("busybox")[2]))
+    path = tmp_path / "saved-again.tar"
+    assert podmonctl(node, "save", name, str(path)).returncode == 0
+    streamed = subprocess.run([BUILD / "dispatcher/podmonctl", "--root", node.root, "save", name],
+                              check=True, stdout=subprocess.PIPE).stdout
+    assert streamed == path.read_bytes()
+    for transport in ("oci-archive", "docker-archive"):
+        out = tmp_path / transport
+        reference = f"{path}:{whole}" if transport == "docker-archive" else path
+        if transport == "oci-archive" and len(image.repo_tags) > 1:
+            reference = f"{path}:{whole.rpartition(':')[2]}"
+        subprocess.run(["skopeo", "copy", "-q", "--insecure-policy", f"{transport}:{reference}",
+                        f"dir:{out}"], check=True)
+        config = json.loads((out / "manifest.json").read_text())["config"]["digest"]
+        assert config == image.id
+    elsewhere = tmp_path / "root"
+    loaded = subprocess.run([BUILD / "dispatcher/podmonctl", "--root", elsewhere, "load", path],
+                            check=True, capture_output=True, text=True).stdout
+    assert whole in loaded and image.id[7:19] in loaded
+
+
+def test_save_is_all_or_nothing(node, tmp_path):
+    result = podmonctl(node, "save", "no/such:image", str(tmp_path / "out.tar"))
+    assert result.returncode == 1 and 'no image "no/such:image"' in result.stderr
+    root = tmp_path / "root"
+    shutil.copytree(node.root / "images", root / "images")
+    blob = max((root / "images/blobs/sha256").iterdir(), key=lambda path: path.stat().st_size)
+    with open(blob, "r+b") as file:
+        file.seek(1000)
+        file.write(b"other bytes")
+    result = subprocess.run([BUILD / "dispatcher/podmonctl", "--root", root, "save", "busybox",
+                             tmp_path / "out.tar"], capture_output=True, text=True)
+    assert result.returncode == 1 and blob.name in result.stderr
+    assert [path.name for path in tmp_path.iterdir() if "out.tar" in path.name] == []
 
 
 @pytest.mark.parametrize("content", [b"", b"not a tar", b"\x1f\x8b" + b"garbage" * 100,
