@@ -226,6 +226,8 @@ static const Setting settings[] = {
     {"stream", "port", &kind_number_32, FIELD(stream_port), 0, UINT16_MAX, "0"},
     {"stream", "tls_cert", &kind_readable, FIELD(stream_tls_cert), 0, PATH_MAX - 1, NULL},
     {"stream", "tls_key", &kind_readable, FIELD(stream_tls_key), 0, PATH_MAX - 1, NULL},
+    {"cadvisor", "socket", &kind_path, FIELD(cadvisor_socket), 0,
+     sizeof(((struct sockaddr_un *)0)->sun_path) - 1, NULL},
     {"image", "registries_dir", &kind_path, FIELD(registries_dir), 0, PATH_MAX - 1,
      "/etc/podmon/registries.d"},
     {"image", "parallel_layers", &kind_number_32, FIELD(parallel_layers), 1, 16, "3"},
@@ -482,6 +484,7 @@ void config_done(Config *config)
     free(config->stream_address);
     free(config->stream_tls_cert);
     free(config->stream_tls_key);
+    free(config->cadvisor_socket);
     free(config->registries_dir);
     text_list_free(config->pinned);
     *config = (Config){0};

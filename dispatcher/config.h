@@ -45,6 +45,9 @@ typedef struct Config {
     char *stream_tls_cert; /* PEM files; NULL: no TLS. Both or none */
     char *stream_tls_key;
 
+    /* [cadvisor] */
+    char *cadvisor_socket; /* where a kubelet's cAdvisor looks for CRI-O; NULL: nowhere */
+
     /* [image] */
     char *registries_dir;      /* what the administrator says of registries (image/registries) */
     uint32_t parallel_layers;  /* of an image, downloaded and unpacked at a time */

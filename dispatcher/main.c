@@ -9,6 +9,7 @@
 #include <systemd/sd-daemon.h>
 
 #include "dispatcher/api/serve.h"
+#include "dispatcher/cadvisor/endpoint.h"
 #include "dispatcher/chroot.h"
 #include "dispatcher/config.h"
 #include "dispatcher/cri/events.h"
@@ -37,6 +38,7 @@ typedef struct Dispatcher {
     Loop *loop;
     Node node;
     GrpcServer *server;
+    CadvisorEndpoint *cadvisor; /* NULL: not wanted */
     EventSource *watchdog;
     uint64_t watchdog_interval;
     EventSource *stop_timer;
@@ -153,7 +155,10 @@ static int dispatcher_listen(Dispatcher *dispatcher, Failure *why)
         if (r < 0)
             return failure_set(why, FAILURE_INTERNAL, -r, "cannot watch the socket");
     }
-    return count < 0 ? count : 0;
+    if (count < 0 || !dispatcher->config.cadvisor_socket)
+        return count < 0 ? count : 0;
+    return cadvisor_endpoint_new(dispatcher->loop, &dispatcher->node,
+                                 dispatcher->config.cadvisor_socket, &dispatcher->cadvisor, why);
 }
 
 static void on_watchdog(void *data, uint32_t events)
@@ -213,6 +218,7 @@ static void on_terminate(void *data)
 
 static void dispatcher_done(Dispatcher *dispatcher)
 {
+    (void)cadvisor_endpoint_free(dispatcher->cadvisor);
     (void)grpc_server_free(dispatcher->server);
     (void)stream_endpoint_free(dispatcher->node.endpoint);
     (void)pod_client_free(dispatcher->node.client);

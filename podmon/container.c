@@ -201,7 +201,7 @@ static int make_record(const Pod *pod, const Podmon__ContainerSpec *spec,
 {
     Podmon__ContainerRecord *record = malloc(sizeof(*record));
     AUTO_FREE char *log_path = NULL;
-    AUTO_FREE char *cgroup = pod_make_cgroup_path(pod, spec->id);
+    AUTO_FREE char *cgroup = pod_make_id_path(pod, spec->id);
     int r = 0;
 
     if (!record)

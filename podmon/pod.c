@@ -213,6 +213,15 @@ bool pod_uses_scope(const Pod *pod)
     return pod->spec->cgroup && *pod->spec->cgroup->unit;
 }
 
+/* cAdvisor takes a group for CRI-O's by its beginning, the kubelet finds the id before ".scope". */
+char *pod_make_id_path(const Pod *pod, const char *id)
+{
+    char leaf[sizeof("crio-.scope") + ID_LENGTH];
+
+    (void)snprintf(leaf, sizeof(leaf), pod->spec->cadvisor ? "crio-%s.scope" : "%s", id);
+    return pod_make_cgroup_path(pod, leaf);
+}
+
 char *pod_make_cgroup_path(const Pod *pod, const char *leaf)
 {
     char *path;

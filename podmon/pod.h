@@ -97,3 +97,7 @@ bool pod_uses_scope(const Pod *pod);
 
 /* "<pod's cgroup>/<leaf>", malloc'ed; NULL without memory. */
 char *pod_make_cgroup_path(const Pod *pod, const char *leaf);
+
+/* The group below the pod's that `id` (a container's, or the pod's own) is known by outside,
+ * malloc'ed; NULL without memory. */
+char *pod_make_id_path(const Pod *pod, const char *id);

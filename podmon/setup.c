@@ -87,6 +87,18 @@ static int scope_run(void *data, Text *output, Failure *why)
     return scope_start(job->plan, job->pid, job->deadline, why);
 }
 
+/* cAdvisor counts the pod's network for this group; nothing is ever in it. */
+static int make_pod_group(const Pod *pod, Failure *why)
+{
+    AUTO_FREE char *path = NULL;
+
+    if (!pod->spec->cadvisor)
+        return 0;
+    path = pod_make_id_path(pod, pod->id);
+    return path ? cgroup_create(path, NULL, why)
+                : failure_set(why, FAILURE_INTERNAL, ENOMEM, "no memory for a path");
+}
+
 /* systemd has moved podmon: where to is the pod's cgroup. A group that is to have groups with
  * limits must not have a process of its own on v2, so podmon goes on into a leaf; right after
  * systemd's move this one costs nothing. */
@@ -104,7 +116,8 @@ static int take_scope(Pod *pod, Failure *why)
         r = record_set_text(&pod->record->cgroup, path);
     if (r < 0)
         return failure_set(why, FAILURE_INTERNAL, -r, "cannot find the cgroup of unit %s", unit);
-    return setup_join_supervisor(pod, why);
+    r = setup_join_supervisor(pod, why);
+    return r < 0 ? r : make_pod_group(pod, why);
 }
 
 static void scope_done(void *data, const char *output, size_t size, const Failure *why)
@@ -140,7 +153,8 @@ static int begin_cgroup(Pod *pod, Failure *why)
     r = record_set_text(&pod->record->cgroup, path);
     if (r < 0)
         return failure_set(why, FAILURE_INTERNAL, -r, "no memory for a path");
-    return cgroup_create(path, NULL, why);
+    r = cgroup_create(path, NULL, why);
+    return r < 0 ? r : make_pod_group(pod, why);
 }
 
 /* ---- the namespaces */

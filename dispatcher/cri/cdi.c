@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "dispatcher/cri/cdi.h"
 
-#include <cjson/cJSON.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 
 #include "dispatcher/cri/check.h"
+#include "dispatcher/cri/yaml.h"
 #include "shared/cleanup.h"
 #include "shared/file.h"
 #include "shared/text.h"
@@ -17,6 +17,16 @@ enum { FILE_SIZE_MAX = 1024 * 1024, ITEMS_MAX = 256 };
 static void json_done(cJSON **json)
 {
     cJSON_Delete(*json);
+}
+
+static int parse_json(const char *text, cJSON **ret)
+{
+    cJSON *json = cJSON_Parse(text);
+
+    if (!json)
+        return -EINVAL;
+    *ret = json;
+    return 0;
 }
 
 static const char *member(const cJSON *object, const char *name)
@@ -171,15 +181,14 @@ static int apply_edits(Arena *arena, const cJSON *edits, const char *name,
     return 0;
 }
 
-int cdi_apply_text(Arena *arena, const char *text, const char *name, Podmon__ContainerSpec *spec,
+int cdi_apply_file(Arena *arena, const cJSON *json, const char *name, Podmon__ContainerSpec *spec,
                    Failure *why)
 {
-    CLEANUP(json_done) cJSON *json = cJSON_Parse(text);
     const char *kind = member(json, "kind");
     size_t size = strlen(kind);
     const cJSON *device;
 
-    if (!json || size == 0 || strncmp(name, kind, size) != 0 || name[size] != '=')
+    if (size == 0 || strncmp(name, kind, size) != 0 || name[size] != '=')
         return 0;
     cJSON_ArrayForEach(device, cJSON_GetObjectItemCaseSensitive(json, "devices"))
     {
@@ -197,6 +206,16 @@ int cdi_apply_text(Arena *arena, const char *text, const char *name, Podmon__Con
     return 0;
 }
 
+/* The two that the CDI has; NULL: none of them. */
+static int (*parser_of(const char *file))(const char *text, cJSON **ret)
+{
+    const char *end = strrchr(file, '.');
+
+    if (end && end > file && strcmp(end, ".json") == 0)
+        return parse_json;
+    return end && end > file && strcmp(end, ".yaml") == 0 ? yaml_parse : NULL;
+}
+
 /* 1: a file of the directory has the device. A file that cannot be read is no answer, and the
  * device then is unknown. */
 static int apply_directory(Arena *arena, const char *directory, const char *name,
@@ -207,12 +226,13 @@ static int apply_directory(Arena *arena, const char *directory, const char *name
     int r = 0;
 
     while (stream && r == 0 && (item = readdir(stream))) {
+        int (*parse)(const char *text, cJSON **ret) = parser_of(item->d_name);
+        CLEANUP(json_done) cJSON *json = NULL;
         AUTO_FREE char *text = NULL;
-        size_t size = strlen(item->d_name);
 
-        if (size > 5 && strcmp(item->d_name + size - 5, ".json") == 0 &&
-            file_read_at(dirfd(stream), item->d_name, FILE_SIZE_MAX, &text, NULL) >= 0)
-            r = cdi_apply_text(arena, text, name, spec, why);
+        if (parse && file_read_at(dirfd(stream), item->d_name, FILE_SIZE_MAX, &text, NULL) >= 0 &&
+            parse(text, &json) >= 0)
+            r = cdi_apply_file(arena, json, name, spec, why);
     }
     if (stream)
         (void)closedir(stream);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The Container Device Interface: devices by names like "vendor.com/class=device", and files of
- * their vendors (JSON, *.json) that say what a container with such a device needs. */
+ * their vendors (*.json, *.yaml) that say what a container with such a device needs. */
 #pragma once
+
+#include <cjson/cJSON.h>
 
 #include "dispatcher/arena.h"
 #include "podmon.pb-c.h"
@@ -14,6 +16,7 @@
 int cdi_apply(Arena *arena, char *const *directories, Runtime__V1__CDIDevice *const *devices,
               size_t count, Podmon__ContainerSpec *spec, Failure *why);
 
-/* Pure: the same for one file's text. 1: it has the device, 0: it has not. */
-int cdi_apply_text(Arena *arena, const char *text, const char *name, Podmon__ContainerSpec *spec,
+/* Pure: the same for what one file says. 1: it has the device, 0: it has not. `json` may be NULL.
+ */
+int cdi_apply_file(Arena *arena, const cJSON *json, const char *name, Podmon__ContainerSpec *spec,
                    Failure *why);

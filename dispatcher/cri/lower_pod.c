@@ -139,6 +139,7 @@ int lower_pod(const LowerContext *context, const Runtime__V1__RunPodSandboxReque
     spec->shm_size = context->config->shm_size;
     spec->drain_timeout_ms = context->config->drain_timeout_ms;
     spec->sample_period_ms = context->config->stats_period_ms;
+    spec->cadvisor = context->config->cadvisor_socket != NULL;
 
     r = lower_labels(arena, config, spec, why);
     if (r < 0)

@@ -18,6 +18,16 @@ static const char EXAMPLE[] =
     " {\"name\": \"hooked\", \"containerEdits\": {\"hooks\": [{\"hookName\": \"x\"}]}},"
     " {\"name\": \"bad\", \"containerEdits\": {\"deviceNodes\": [{\"path\": \"dev/x\"}]}}]}";
 
+static int apply(Arena *arena, const char *text, const char *name, Podmon__ContainerSpec *spec,
+                 Failure *why)
+{
+    cJSON *json = cJSON_Parse(text);
+    int r = cdi_apply_file(arena, json, name, spec, why);
+
+    cJSON_Delete(json);
+    return r;
+}
+
 TEST(what_a_device_needs)
 {
     AUTO_ARENA Arena *arena = arena_new();
@@ -26,7 +36,7 @@ TEST(what_a_device_needs)
     Failure why;
 
     spec.user = &user;
-    CHECK_EQ(cdi_apply_text(arena, EXAMPLE, "vendor.com/class=one", &spec, &why), 1);
+    CHECK_EQ(apply(arena, EXAMPLE, "vendor.com/class=one", &spec, &why), 1);
     CHECK_EQ(spec.n_env, 2);
     CHECK_STR(spec.env[1], "ONE=1");
     CHECK_EQ(spec.n_devices, 2);
@@ -47,11 +57,11 @@ TEST(other_devices_and_other_texts)
     Podmon__ContainerSpec spec = PODMON__CONTAINER_SPEC__INIT;
     Failure why;
 
-    CHECK_EQ(cdi_apply_text(arena, EXAMPLE, "vendor.com/class=two", &spec, &why), 0);
-    CHECK_EQ(cdi_apply_text(arena, EXAMPLE, "vendor.com/other=one", &spec, &why), 0);
-    CHECK_EQ(cdi_apply_text(arena, EXAMPLE, "vendor.com/class", &spec, &why), 0);
-    CHECK_EQ(cdi_apply_text(arena, "", "vendor.com/class=one", &spec, &why), 0);
-    CHECK_EQ(cdi_apply_text(arena, "[1]", "vendor.com/class=one", &spec, &why), 0);
+    CHECK_EQ(apply(arena, EXAMPLE, "vendor.com/class=two", &spec, &why), 0);
+    CHECK_EQ(apply(arena, EXAMPLE, "vendor.com/other=one", &spec, &why), 0);
+    CHECK_EQ(apply(arena, EXAMPLE, "vendor.com/class", &spec, &why), 0);
+    CHECK_EQ(apply(arena, "", "vendor.com/class=one", &spec, &why), 0);
+    CHECK_EQ(apply(arena, "[1]", "vendor.com/class=one", &spec, &why), 0);
     CHECK_EQ(spec.n_env, 0);
 }
 
@@ -61,10 +71,10 @@ TEST(refusals)
     Podmon__ContainerSpec spec = PODMON__CONTAINER_SPEC__INIT;
     Failure why = {0};
 
-    CHECK(cdi_apply_text(arena, EXAMPLE, "vendor.com/class=hooked", &spec, &why) < 0);
+    CHECK(apply(arena, EXAMPLE, "vendor.com/class=hooked", &spec, &why) < 0);
     CHECK_EQ((int)why.code, (int)FAILURE_UNIMPLEMENTED);
     CHECK(strstr(why.text, "hooks"));
-    CHECK(cdi_apply_text(arena, EXAMPLE, "vendor.com/class=bad", &spec, &why) < 0);
+    CHECK(apply(arena, EXAMPLE, "vendor.com/class=bad", &spec, &why) < 0);
     CHECK_EQ((int)why.code, (int)FAILURE_INVALID_ARGUMENT);
     CHECK(strstr(why.text, "dev/x"));
 }
