@@ -21,6 +21,8 @@ def switched_on(node):
     node.restart()
     yield path
     (node.cni / "10-stats.conflist").unlink()
+    # The plugin keeps it, if there was a pod.
+    subprocess.run(["ip", "link", "delete", "cni-stats"], check=False, capture_output=True)
     node.write_config()
     node.restart()
 
