@@ -714,9 +714,9 @@ def test_a_client_that_does_not_read_is_let_go(node, pod):
 class Server:
     """TCP servers of the test, in the network that the pods of these tests share with it."""
 
-    def __init__(self, handler, family=socket.AF_INET):
+    def __init__(self, handler, family=socket.AF_INET, port=0):
         host = "127.0.0.1" if family == socket.AF_INET else "::1"
-        self.socket = socket.create_server((host, 0), family=family, backlog=256)
+        self.socket = socket.create_server((host, port), family=family, backlog=256)
         self.port = self.socket.getsockname()[1]
         self.handler = handler
         threading.Thread(target=self.accept, daemon=True).start()
