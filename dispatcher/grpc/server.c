@@ -28,6 +28,8 @@ enum {
 #define RETRY_ACCEPT (100 * CLOCK_MILLISECOND)
 #define SWEEP_INTERVAL (30 * CLOCK_SECOND)
 #define STOP_LINGER (50 * CLOCK_MILLISECOND)
+#define GREETING_INTERVAL (10 * CLOCK_MILLISECOND)
+#define GREETING_TIMEOUT CLOCK_SECOND
 
 typedef struct GrpcConnection {
     h2o_linklist_t link; /* server->connections */
@@ -67,7 +69,8 @@ struct GrpcServer {
     size_t live;
 
     bool stopping;
-    EventSource *linger;
+    uint64_t stop_begun;
+    EventSource *linger; /* until the end of the greetings, then of the calls */
     EventSource *quiet_notice;
     void (*quiet)(void *data);
     void *quiet_data;
@@ -430,17 +433,42 @@ static void on_linger(void *data, uint32_t events)
     server_check_quiet(server);
 }
 
+/* Accepted, and has not said anything yet. h2o would tell it to go away before it has greeted it,
+ * which no client understands. */
+static bool server_has_newcomers(const GrpcServer *server)
+{
+    for (const h2o_linklist_t *link = server->connections.next; link != &server->connections;
+         link = link->next)
+        if (H2O_STRUCT_FROM_MEMBER(GrpcConnection, link, link)->socket->bytes_read == 0)
+            return true;
+    return false;
+}
+
+static void on_greeted(void *data, uint32_t events)
+{
+    GrpcServer *server = data;
+    uint64_t now = clock_monotonic();
+
+    (void)events;
+    server->linger = event_free(server->linger);
+    if (server_has_newcomers(server) && now < server->stop_begun + GREETING_TIMEOUT &&
+        event_add_timer(server->events, now + GREETING_INTERVAL, on_greeted, server,
+                        &server->linger) >= 0)
+        return;
+    h2o_context_request_shutdown(&server->context);
+    call_end_open(&server->calls);
+    if (event_add_timer(server->events, now + STOP_LINGER, on_linger, server, &server->linger) < 0)
+        server_check_quiet(server);
+}
+
 void grpc_server_stop(GrpcServer *server, void (*quiet)(void *data), void *data)
 {
     server->stopping = true;
+    server->stop_begun = clock_monotonic();
     server->quiet = quiet;
     server->quiet_data = data;
     listeners_close(server);
-    h2o_context_request_shutdown(&server->context);
-    call_end_open(&server->calls);
-    if (event_add_timer(server->events, clock_monotonic() + STOP_LINGER, on_linger, server,
-                        &server->linger) < 0)
-        server_check_quiet(server);
+    on_greeted(server, 0);
 }
 
 size_t grpc_server_live_calls(const GrpcServer *server)

@@ -238,7 +238,7 @@ class Leaks:
         others = ([] if pathlib.Path("/run/systemd/system").is_dir()
                   else ["--cgroup", f"podmon-it-{os.getpid()}"])
         subprocess.run([sys.executable, self.TOOL, "snapshot", path, "--program", BUILD, *others,
-                        *(f"--ignore={item}" for item in [r"podmonit\.slice", *self.KEPT])],
+                        *(f"--ignore={item}" for item in [r"podmon(it)?\.slice( active active)?$", *self.KEPT])],
                        check=True)
 
     def check(self):
