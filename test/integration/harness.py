@@ -227,8 +227,9 @@ class Leaks:
     packet filter rules, cgroups, units, leases of addresses."""
 
     TOOL = SOURCE / "test/lib/leaks"
-    # What the network plugins make once and keep, whoever calls them.
-    KEPT = [r"iptables -A (PREROUTING|OUTPUT|POSTROUTING) .*CNI-HOSTPORT",
+    # What is not one pod's: what the network plugins make once and keep, too.
+    KEPT = [r"podmon(it)?\.slice( active active)?$",  # parents of pods
+            r"iptables -A (PREROUTING|OUTPUT|POSTROUTING) .*CNI-HOSTPORT",
             r"iptables -A CNI-HOSTPORT-(MASQ|SETMARK) ",
             r"/var/lib/cni/networks(/[^/]+(/(lock|last_reserved_ip\.\d+))?)?$"]
 
@@ -238,7 +239,7 @@ class Leaks:
         others = ([] if pathlib.Path("/run/systemd/system").is_dir()
                   else ["--cgroup", f"podmon-it-{os.getpid()}"])
         subprocess.run([sys.executable, self.TOOL, "snapshot", path, "--program", BUILD, *others,
-                        *(f"--ignore={item}" for item in [r"podmon(it)?\.slice( active active)?$", *self.KEPT])],
+                        *(f"--ignore={item}" for item in self.KEPT)],
                        check=True)
 
     def check(self):
