@@ -9,6 +9,7 @@
 #include <systemd/sd-daemon.h>
 
 #include "dispatcher/api/serve.h"
+#include "dispatcher/apparmor.h"
 #include "dispatcher/cadvisor/endpoint.h"
 #include "dispatcher/chroot.h"
 #include "dispatcher/config.h"
@@ -138,6 +139,15 @@ static int dispatcher_open_node(Dispatcher *dispatcher, Failure *why)
     return stream_endpoint_new(node, &node->endpoint, why);
 }
 
+/* Containers run all the same: what they ask for by name is refused where it is not loaded. */
+static void prepare_confinement(void)
+{
+    Failure why;
+
+    if (apparmor_load_default(&why) < 0)
+        log_warning("containers have no default profile of AppArmor: %s", why.text);
+}
+
 static int dispatcher_listen(Dispatcher *dispatcher, Failure *why)
 {
     int fds[GRPC_LISTENERS_MAX], count, r;
@@ -243,6 +253,7 @@ static int dispatcher_run(Dispatcher *dispatcher, Failure *why)
     r = dispatcher_open_node(dispatcher, why);
     if (r < 0)
         return r;
+    prepare_confinement();
     r = dispatcher_listen(dispatcher, why);
     if (r < 0)
         return r;

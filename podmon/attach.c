@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
+#include "podmon/relabel.h"
 #include "shared/cleanup.h"
 
 #define CLONE_FLAGS (OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH)
@@ -31,6 +32,18 @@ static int make_here(const MountStep *step)
         return -errno;
     fd = fsmount(fs_fd, FSMOUNT_CLOEXEC, step->attributes);
     return fd < 0 ? -errno : fd;
+}
+
+/* Every container's queue is the ipc namespace's one file system: it takes no option, its root
+ * takes a label. */
+static int make_labelled(const MountPlan *plan, const MountStep *step)
+{
+    AUTO_CLOSE int fd = make_here(step);
+    int r = fd;
+
+    if (r >= 0 && strcmp(step->type, "mqueue") == 0)
+        r = relabel_file(fd, plan->file_label);
+    return r < 0 ? r : take_fd(&fd);
 }
 
 static int open_target(int root_fd, const MountStep *step, PathKind kind)
@@ -105,7 +118,7 @@ static int attach_step(const MountPlan *plan, const MountStep *step, int root_fd
     int r;
 
     if (step->type || step->sub_path) {
-        made_fd = step->type ? make_here(step) : take_part(plan, step, &kind);
+        made_fd = step->type ? make_labelled(plan, step) : take_part(plan, step, &kind);
         if (made_fd < 0)
             return made_fd;
     }
@@ -260,10 +273,25 @@ static int own_as(uint32_t uid, uint32_t gid)
     return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
 }
 
+static int relabel_volumes(const MountPlan *plan, const char **ret_where)
+{
+    int r = 0;
+
+    for (size_t i = 0; r >= 0 && i < plan->steps_count; i++) {
+        *ret_where = plan->steps[i].target;
+        if (plan->steps[i].relabel_fd >= 0)
+            r = relabel_tree(plan->steps[i].relabel_fd, plan->file_label);
+    }
+    return r;
+}
+
 int attach_container(const MountPlan *plan, int root_fd, const char **ret_where)
 {
     int r;
 
+    r = relabel_volumes(plan, ret_where);
+    if (r < 0)
+        return r;
     *ret_where = "/";
     r = attach_root(root_fd, plan->place);
     if (r >= 0)
@@ -300,13 +328,14 @@ int attach_enter(const char *path)
     return where[0] == '/' ? 0 : -ENOENT;
 }
 
-int attach_nothing(const char *place)
+int attach_nothing(const char *place, const char *label)
 {
     AUTO_CLOSE int fs_fd = fsopen("tmpfs", FSOPEN_CLOEXEC);
     AUTO_CLOSE int fd = -1;
     int r;
 
     if (fs_fd < 0 || fsconfig(fs_fd, FSCONFIG_SET_STRING, "nr_inodes", "1", 0) < 0 ||
+        (*label && fsconfig(fs_fd, FSCONFIG_SET_STRING, "context", label, 0) < 0) ||
         fsconfig(fs_fd, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
         return -errno;
     fd = fsmount(fs_fd, FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOEXEC);

@@ -14,5 +14,6 @@ int attach_container(const MountPlan *plan, int root_fd, const char **ret_where)
 /* Makes `path`, as seen from `/`, the working directory. −ENOENT when it is outside the root. */
 int attach_enter(const char *path);
 
-/* For the pod's init, which needs no files: an empty root that nobody else sees. */
-int attach_nothing(const char *place);
+/* For the pod's init, which needs no files: an empty root that nobody else sees, with a label of
+ * SELinux or an empty one. */
+int attach_nothing(const char *place, const char *label);

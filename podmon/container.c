@@ -8,8 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "podmon/labels.h"
 #include "podmon/limits.h"
 #include "podmon/logfile.h"
+#include "podmon/lsm.h"
 #include "podmon/publish.h"
 #include "podmon/rootfs.h"
 #include "podmon/userns.h"
@@ -121,15 +123,20 @@ int container_load_root(Container *container, Failure *why)
     const Podmon__ContainerSpec *spec = container->record->spec;
     AUTO_FREE char *upper = NULL;
     AUTO_FREE char *work = NULL;
+    Labels labels;
+    int r;
 
     if (container->root_fd >= 0)
         return 0;
+    r = labels_of(container->pod->spec, spec->security, &labels, why);
+    if (r < 0)
+        return r;
     upper = make_root_path(container, LAYOUT_UPPER);
     work = make_root_path(container, LAYOUT_WORK);
     if (!upper || !work)
         return failure_set(why, FAILURE_INTERNAL, ENOMEM, "no memory for a path");
     return rootfs_mount(spec->layers, spec->n_layers, upper, work,
-                        container->pod->sandbox.userns_fd, &container->root_fd, why);
+                        container->pod->sandbox.userns_fd, labels.file, &container->root_fd, why);
 }
 
 int container_load_identity(Container *container, Failure *why)
@@ -176,6 +183,8 @@ static int record_identity(Podmon__ContainerRecord *record, const Identity *iden
 
 static int check_spec(const Pod *pod, const Podmon__ContainerSpec *spec, Failure *why)
 {
+    LsmPlan labels;
+
     if (!id_is_valid(spec->id) || !id_belongs(spec->id, pod->id))
         return failure_say(why, FAILURE_INVALID_ARGUMENT,
                            "container id \"%s\" does not belong to the pod", spec->id);
@@ -192,7 +201,7 @@ static int check_spec(const Pod *pod, const Podmon__ContainerSpec *spec, Failure
                            POD_CONTAINERS_MAX);
     if (container_find(pod, spec->id))
         return failure_say(why, FAILURE_ALREADY_EXISTS, "container id \"%s\" is in use", spec->id);
-    return 0;
+    return lsm_prepare(pod->spec, spec->security, &labels, why);
 }
 
 /* A record of the container, owned by the caller. */

@@ -14,7 +14,8 @@ typedef struct LsmPlan {
     char label[LSM_LABEL_MAX];
 } LsmPlan;
 
-int lsm_prepare(const Podmon__SecurityPlan *security, LsmPlan *ret, Failure *why);
+int lsm_prepare(const Podmon__PodSpec *pod, const Podmon__SecurityPlan *security, LsmPlan *ret,
+                Failure *why);
 
 /* For stage 2, while the host's /proc is still there, and no path of the container's can lead the
  * write elsewhere. *ret_fd is −1 when there is nothing to do. 0 or −errno; −EBADF: no procfs. */

@@ -14,6 +14,7 @@
 
 #include "podmon/devices.h"
 #include "podmon/propagation.h"
+#include "podmon/relabel.h"
 #include "podmon/rootfs.h"
 #include "podmon/userns.h"
 #include "shared/cleanup.h"
@@ -49,8 +50,10 @@ static int plan_add(MountPlan *plan, const char *target, int fd, MountStep **ret
             return -ENOMEM;
         plan->steps = grown;
     }
-    plan->steps[count] =
-        (MountStep){.fd = take_fd(&owned), .target = TAKE(copy), .target_kind = PATH_DIRECTORY};
+    plan->steps[count] = (MountStep){.fd = take_fd(&owned),
+                                     .target = TAKE(copy),
+                                     .target_kind = PATH_DIRECTORY,
+                                     .relabel_fd = -1};
     *ret = &plan->steps[plan->steps_count++];
     return 0;
 }
@@ -63,7 +66,7 @@ static unsigned int mount_attributes(const Podmon__Mount *mount)
 
 /* `options`: "key=value,flag,…". The name of the option that was refused stays in `ret_option`. */
 static int make_file_system(const char *type, const char *options, unsigned int attributes,
-                            char ret_option[256])
+                            const char *label, char ret_option[256])
 {
     AUTO_CLOSE int fs_fd = fsopen(type, FSOPEN_CLOEXEC);
     int fd;
@@ -87,6 +90,8 @@ static int make_file_system(const char *type, const char *options, unsigned int 
                      value ? value + 1 : NULL, 0) < 0)
             return -errno;
     }
+    if (*label && fsconfig(fs_fd, FSCONFIG_SET_STRING, "context", label, 0) < 0)
+        return -errno;
     if (fsconfig(fs_fd, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
         return -errno;
     fd = fsmount(fs_fd, FSMOUNT_CLOEXEC, attributes);
@@ -99,7 +104,7 @@ static int add_file_system(Preparation *preparation, const Podmon__Mount *mount,
 {
     char option[256];
     int fd = make_file_system(type, *mount->data ? mount->data : default_options,
-                              mount_attributes(mount), option);
+                              mount_attributes(mount), preparation->plan->file_label, option);
 
     if (fd < 0)
         return failure_set(why, fd == -EINVAL ? FAILURE_INVALID_ARGUMENT : FAILURE_INTERNAL, -fd,
@@ -160,6 +165,24 @@ static int map_owners(const Preparation *preparation, const Podmon__Mount *mount
     return 0;
 }
 
+/* Only what was asked for, and never what the host itself consists of. */
+static int add_relabel(const Preparation *preparation, const Podmon__Mount *mount, MountStep *step,
+                       const char *source, Failure *why)
+{
+    if (!mount->selinux_relabel || !*preparation->plan->file_label)
+        return 0;
+    step->relabel_fd = open(source, O_PATH | O_CLOEXEC);
+    if (step->relabel_fd < 0)
+        return failure_set(why, FAILURE_INTERNAL, errno,
+                           "mount \"%s\": cannot open host path \"%s\"", step->target, source);
+    if (!relabel_is_allowed(step->relabel_fd))
+        return failure_say(why, FAILURE_INVALID_ARGUMENT,
+                           "mount \"%s\": selinux_relabel of \"%s\", which is a directory of the "
+                           "host's own",
+                           step->target, source);
+    return 0;
+}
+
 static int add_bind(Preparation *preparation, const Podmon__Mount *mount, const char *target,
                     const char *source, Failure *why)
 {
@@ -179,6 +202,8 @@ static int add_bind(Preparation *preparation, const Podmon__Mount *mount, const 
     if (r < 0)
         return r;
     r = map_owners(preparation, mount, step->fd, target, source, why);
+    if (r >= 0)
+        r = add_relabel(preparation, mount, step, source, why);
     if (r < 0)
         return r;
     r = propagation_check(source, mount->propagation, why);
@@ -231,7 +256,8 @@ static int add_image(Preparation *preparation, const Podmon__Mount *mount, const
     int fd = -1, r;
 
     r = rootfs_mount(mount->layers, mount->n_layers, NULL, NULL,
-                     preparation->context->sandbox->userns_fd, &fd, why);
+                     preparation->context->sandbox->userns_fd, preparation->plan->file_label, &fd,
+                     why);
     if (r < 0) {
         failure_prefix(why, "mount \"%s\"", target);
         return r;
@@ -513,9 +539,10 @@ static int add_masks(Preparation *preparation, Failure *why)
     if (fstat(plan->null_fd, &status) < 0 || !S_ISCHR(status.st_mode) ||
         status.st_rdev != makedev(1, 3))
         return failure_say(why, FAILURE_FAILED_PRECONDITION, "the host's /dev/null is not one");
-    plan->empty_fd = make_file_system(
-        "tmpfs", "size=0,nr_inodes=1,mode=0555",
-        MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, option);
+    plan->empty_fd = make_file_system("tmpfs", "size=0,nr_inodes=1,mode=0555",
+                                      MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+                                          MOUNT_ATTR_NOEXEC,
+                                      plan->file_label, option);
     if (plan->empty_fd < 0)
         return failure_set(why, FAILURE_INTERNAL, -plan->empty_fd,
                            "cannot make an empty directory");
@@ -549,6 +576,7 @@ int mounts_prepare(const SpawnContext *context, const Podmon__ContainerSpec *spe
 {
     MountPlan plan = MOUNT_PLAN_EMPTY;
     Preparation preparation = {context, spec, {0}, make_tty, &plan};
+    Labels labels;
     int r;
 
     plan.place = context->run_path;
@@ -557,7 +585,11 @@ int mounts_prepare(const SpawnContext *context, const Podmon__ContainerSpec *spe
     /* Whoever fails without a sentence of its own is out of memory or names. */
     if (why)
         why->code = FAILURE_NONE;
-    r = prepare(&preparation, why);
+    r = labels_of(context->pod, spec->security, &labels, why);
+    if (r >= 0) {
+        memcpy(plan.file_label, labels.file, sizeof(labels.file));
+        r = prepare(&preparation, why);
+    }
     devices_done(&preparation.devices);
     if (r < 0) {
         mounts_done(&plan);
@@ -573,6 +605,7 @@ void mounts_done(MountPlan *plan)
 {
     for (size_t i = 0; i < plan->steps_count; i++) {
         fd_close(&plan->steps[i].fd);
+        fd_close(&plan->steps[i].relabel_fd);
         free(plan->steps[i].target);
     }
     free(plan->steps);

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "podmon.pb-c.h"
+#include "podmon/labels.h"
 #include "podmon/spawn.h"
 #include "shared/failure.h"
 #include "shared/path.h"
@@ -22,6 +23,7 @@ typedef struct MountStep {
     bool is_exact;        /* the target must be a directory that no link leads to */
     bool has_console;     /* the tty is bound to /dev/console after this step */
     const char *sub_path; /* only this part of the mount, or NULL */
+    int relabel_fd;       /* of the host's tree that gets the container's label, or −1 */
 } MountStep;
 
 typedef struct MountPlan {
@@ -35,6 +37,7 @@ typedef struct MountPlan {
     int empty_fd;       /* detached empty directory */
     char **directories; /* NULL-terminated: made in the root where they are missing */
     bool read_only_root;
+    char file_label[LABELS_SIZE]; /* of SELinux, for files and file systems; empty: none */
     const char *place; /* a directory of the host's; the root is attached there, unseen */
     uint32_t owner_uid, owner_gid; /* of what is made in the container: its root, on the host */
     int tty_master;                /* of the container's own devpts, or −1 */

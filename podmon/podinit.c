@@ -19,6 +19,9 @@
 #include "podmon/capabilities.h"
 #include "podmon/cgroup.h"
 #include "podmon/initimage.h"
+#include "podmon/labels.h"
+#include "podmon/lsm.h"
+#include "podmon/relabel.h"
 #include "shared/cleanup.h"
 #include "shared/fd.h"
 #include "shared/file.h"
@@ -37,6 +40,8 @@ typedef struct Birth {
     const CgroupEntry *cgroup;
     const char *run_path;
     const CapabilitySets *capabilities;
+    const char *file_label;
+    LsmPlan lsm;
     int image_fd;
     int report_fd;
 } Birth;
@@ -53,16 +58,17 @@ static int become_init(const Birth *birth)
     const Sandbox *sandbox = birth->sandbox;
     char *const argv[] = {(char *)(uintptr_t) "init", NULL};
     char *const env[] = {NULL};
-    int r;
+    int label_fd = -1, r;
 
-    if ((r = cgroup_entry_join(birth->cgroup)) < 0)
+    if ((r = cgroup_entry_join(birth->cgroup)) < 0 || (r = lsm_open(&birth->lsm, &label_fd)) < 0)
         return r;
     if (prctl(PR_SET_DUMPABLE, 0) < 0)
         return -errno;
     if ((r = join(sandbox->netns_fd, CLONE_NEWNET)) < 0 ||
         (r = join(sandbox->ipcns_fd, CLONE_NEWIPC)) < 0 ||
         (r = join(sandbox->utsns_fd, CLONE_NEWUTS)) < 0 ||
-        (r = attach_nothing(birth->run_path)) < 0)
+        (r = attach_nothing(birth->run_path, birth->file_label)) < 0 ||
+        (r = lsm_apply(&birth->lsm, label_fd)) < 0)
         return r;
     if (setsid() < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return -errno;
@@ -126,7 +132,7 @@ static int open_pidns(pid_t pid)
 }
 
 /* Unlike fd_sealed_memory's, this one is to be executed. */
-static int open_image(void)
+static int open_image(const char *label)
 {
     AUTO_CLOSE int fd = memfd_create("init", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
     int r;
@@ -137,6 +143,8 @@ static int open_image(void)
     if (fd < 0)
         return -errno;
     r = fd_write_all(fd, initimage_data(), initimage_size());
+    if (r >= 0)
+        r = relabel_file(fd, label);
     if (r < 0)
         return r;
     if (fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
@@ -144,14 +152,15 @@ static int open_image(void)
     return take_fd(&fd);
 }
 
-static int start(Sandbox *sandbox, const char *run_path, const CgroupEntry *cgroup)
+static int start(Sandbox *sandbox, const char *run_path, const CgroupEntry *cgroup,
+                 const Labels *labels, const LsmPlan *lsm)
 {
-    AUTO_CLOSE int image_fd = open_image();
+    AUTO_CLOSE int image_fd = open_image(labels->file);
     AUTO_CLOSE int read_fd = -1;
     AUTO_CLOSE int write_fd = -1;
     Podmon__SecurityPlan nothing = PODMON__SECURITY_PLAN__INIT;
     CapabilitySets capabilities = capabilities_plan(&nothing, 0);
-    Birth birth = {sandbox, cgroup, run_path, &capabilities, image_fd, -1};
+    Birth birth = {sandbox, cgroup, run_path, &capabilities, labels->file, *lsm, image_fd, -1};
     int ends[2], r;
 
     if (image_fd < 0)
@@ -173,14 +182,21 @@ static int start(Sandbox *sandbox, const char *run_path, const CgroupEntry *cgro
     return sandbox->pidns_fd < 0 ? sandbox->pidns_fd : 0;
 }
 
-int podinit_start(Sandbox *sandbox, const char *run_path, const char *cgroup, Failure *why)
+int podinit_start(const Podmon__PodSpec *spec, Sandbox *sandbox, const char *run_path,
+                  const char *cgroup, Failure *why)
 {
     CLEANUP(cgroup_entry_done) CgroupEntry entry = {.into_fd = -1};
-    int r = cgroup ? cgroup_entry_open(cgroup, &entry, why) : 0;
+    Labels labels;
+    LsmPlan lsm;
+    int r = labels_of(spec, NULL, &labels, why);
 
+    if (r >= 0)
+        r = lsm_prepare(spec, NULL, &lsm, why);
+    if (r >= 0 && cgroup)
+        r = cgroup_entry_open(cgroup, &entry, why);
     if (r < 0)
         return r;
-    r = start(sandbox, run_path, &entry);
+    r = start(sandbox, run_path, &entry, &labels, &lsm);
     if (r < 0) {
         podinit_stop(sandbox);
         return failure_set(why, FAILURE_INTERNAL, -r, "cannot start the pod's init");

@@ -5,8 +5,10 @@
 
 #include "podmon/sandbox.h"
 
-/* Fills pidns_fd, init_pidfd and init_pid. `cgroup` may be NULL. */
-int podinit_start(Sandbox *sandbox, const char *run_path, const char *cgroup, Failure *why);
+/* Fills pidns_fd, init_pidfd and init_pid. `cgroup` may be NULL. Under SELinux it has the labels of
+ * the pod. */
+int podinit_start(const Podmon__PodSpec *spec, Sandbox *sandbox, const char *run_path,
+                  const char *cgroup, Failure *why);
 
 /* Finds the one of the record again; one that is gone is no failure, and leaves the sandbox as it
  * was. 0 or −errno. */

@@ -32,6 +32,7 @@ typedef struct Stack {
     const char *upper;
     const char *work;
     int userns_fd;
+    const char *label;
 } Stack;
 
 static bool stack_is_read_only(const Stack *stack)
@@ -76,6 +77,8 @@ static int mount_by_options(const Stack *stack, int *ret_fd)
             (r = set_option(fs_fd, "workdir", stack->work)) < 0)
             return r;
     }
+    if (*stack->label && (r = set_option(fs_fd, "context", stack->label)) < 0)
+        return r;
     if (fsconfig(fs_fd, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
         return -errno;
     fd = fsmount(fs_fd, FSMOUNT_CLOEXEC, stack_is_read_only(stack) ? MOUNT_ATTR_RDONLY : 0);
@@ -129,6 +132,12 @@ static int link_layers(const Stack *stack, Text *options)
             return r;
         r = text_print(options, "%s%s", name, i > 0 ? ":" : "");
     }
+    /* Nothing above it and nothing below is no overlay. */
+    if (r >= 0 && stack->count == 1 && stack_is_read_only(stack))
+        r = mkdir("nothing", 0700) < 0 ? -errno : text_add(options, ":nothing");
+    /* In quotes, because a level has commas. */
+    if (r >= 0 && *stack->label)
+        r = text_print(options, ",context=\"%s\"", stack->label);
     if (r < 0 || stack_is_read_only(stack))
         return r;
     if (symlink(stack->upper, "upper") < 0 || symlink(stack->work, "work") < 0)
@@ -247,16 +256,16 @@ static int mount_single(const char *layer, int userns_fd, int *ret_fd)
 }
 
 int rootfs_mount(char *const *layers, size_t layers_count, const char *upper, const char *work,
-                 int userns_fd, int *ret_fd, Failure *why)
+                 int userns_fd, const char *label, int *ret_fd, Failure *why)
 {
-    Stack stack = {layers, layers_count, upper, work, userns_fd};
+    Stack stack = {layers, layers_count, upper, work, userns_fd, label};
     int r = -EINVAL;
 
     if (layers_count == 0 || layers_count > LAYERS_MAX)
         return failure_say(why, FAILURE_INVALID_ARGUMENT,
                            "an image of %zu layers cannot be mounted, from 1 to %d can",
                            layers_count, LAYERS_MAX);
-    if (layers_count == 1 && !upper) {
+    if (layers_count == 1 && !upper && !*label) {
         r = mount_single(layers[0], userns_fd, ret_fd);
     } else {
         if (userns_fd < 0 && stack_is_plain(&stack))

@@ -12,4 +12,4 @@
  * upper (NULL both: read-only). Returns the mount's descriptor in *ret_fd. fsopen/fsmount with
  * lowerdir+ (Linux 6.5); below that mount(2) in a throw-away mount namespace. */
 int rootfs_mount(char *const *layers, size_t layers_count, const char *upper, const char *work,
-                 int userns_fd, int *ret_fd, Failure *why);
+                 int userns_fd, const char *label, int *ret_fd, Failure *why);

@@ -17,7 +17,9 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "podmon/labels.h"
 #include "podmon/podinit.h"
+#include "podmon/relabel.h"
 #include "podmon/sysctl.h"
 #include "podmon/userns.h"
 #include "shared/cleanup.h"
@@ -243,7 +245,10 @@ static int mount_shm(const Podmon__PodSpec *spec, int run_dir_fd)
     AUTO_CLOSE int fs_fd = fsopen("tmpfs", FSOPEN_CLOEXEC);
     AUTO_CLOSE int fd = -1;
     char size[32], uid[16], gid[16];
+    Labels labels;
 
+    if (labels_of(spec, NULL, &labels, NULL) < 0)
+        return -EINVAL;
     (void)snprintf(uid, sizeof(uid), "%u", userns_host_uid(spec->namespaces, 0));
     (void)snprintf(gid, sizeof(gid), "%u", userns_host_gid(spec->namespaces, 0));
     (void)snprintf(size, sizeof(size), "%lld",
@@ -254,6 +259,7 @@ static int mount_shm(const Podmon__PodSpec *spec, int run_dir_fd)
         fsconfig(fs_fd, FSCONFIG_SET_STRING, "size", size, 0) < 0 ||
         fsconfig(fs_fd, FSCONFIG_SET_STRING, "uid", uid, 0) < 0 ||
         fsconfig(fs_fd, FSCONFIG_SET_STRING, "gid", gid, 0) < 0 ||
+        (*labels.file && fsconfig(fs_fd, FSCONFIG_SET_STRING, "context", labels.file, 0) < 0) ||
         fsconfig(fs_fd, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
         return -errno;
     fd = fsmount(fs_fd, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
@@ -263,10 +269,20 @@ static int mount_shm(const Podmon__PodSpec *spec, int run_dir_fd)
 }
 
 /* Read by everybody in the containers; the directory above keeps the host's users out. */
-static int write_file(int run_dir_fd, const char *name, const void *data, size_t size, Failure *why)
+static int write_file(const Podmon__PodSpec *spec, int run_dir_fd, const char *name,
+                      const void *data, size_t size, Failure *why)
 {
-    int r = file_write_at(run_dir_fd, name, data, size, 0644, FILE_SYNC_NO);
+    AUTO_CLOSE int fd = -1;
+    Labels labels;
+    int r = labels_of(spec, NULL, &labels, why);
 
+    if (r < 0)
+        return r;
+    r = file_write_at(run_dir_fd, name, data, size, 0644, FILE_SYNC_NO);
+    if (r >= 0 && *labels.file) {
+        fd = openat(run_dir_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        r = fd < 0 ? -errno : relabel_file(fd, labels.file);
+    }
     return r < 0 ? failure_set(why, FAILURE_INTERNAL, -r, "cannot write the pod's %s", name) : 0;
 }
 
@@ -279,11 +295,11 @@ static int write_files(const Podmon__PodSpec *spec, int run_dir_fd, Failure *why
     if (!*spec->hostname && gethostname(own, sizeof(own) - 1) < 0)
         return failure_set(why, FAILURE_INTERNAL, errno, "cannot read the host's name");
     length = snprintf(line, sizeof(line), "%s\n", *spec->hostname ? spec->hostname : own);
-    r = write_file(run_dir_fd, LAYOUT_HOSTNAME, line, (size_t)length, why);
+    r = write_file(spec, run_dir_fd, LAYOUT_HOSTNAME, line, (size_t)length, why);
     if (r < 0)
         return r;
-    return write_file(run_dir_fd, LAYOUT_RESOLV_CONF, spec->resolv_conf.data, spec->resolv_conf.len,
-                      why);
+    return write_file(spec, run_dir_fd, LAYOUT_RESOLV_CONF, spec->resolv_conf.data,
+                      spec->resolv_conf.len, why);
 }
 
 static int add_host_lines(const Podmon__PodSpec *spec, char *const *addresses, Text *text,
@@ -316,9 +332,9 @@ int sandbox_write_hosts(const Podmon__PodSpec *spec, int run_dir_fd, char *const
 
     if (!has_own(spec, CLONE_NEWNET) &&
         file_read_at(AT_FDCWD, "/etc/hosts", HOSTS_MAX, &host, &size) >= 0)
-        return write_file(run_dir_fd, LAYOUT_HOSTS, host, size, why);
+        return write_file(spec, run_dir_fd, LAYOUT_HOSTS, host, size, why);
     r = add_host_lines(spec, addresses, &text, why);
-    return r < 0 ? r : write_file(run_dir_fd, LAYOUT_HOSTS, text.data, text.size, why);
+    return r < 0 ? r : write_file(spec, run_dir_fd, LAYOUT_HOSTS, text.data, text.size, why);
 }
 
 /* ---- the whole */
@@ -354,7 +370,7 @@ static int create(const Podmon__PodSpec *spec, int run_dir_fd, const char *run_p
             return failure_set(why, FAILURE_INTERNAL, -r, "cannot mount the pod's /dev/shm");
     }
     if (spec->namespaces && spec->namespaces->pid == PODMON__NAMESPACE_MODE__NAMESPACE_POD)
-        return podinit_start(sandbox, run_path, init_cgroup, why);
+        return podinit_start(spec, sandbox, run_path, init_cgroup, why);
     return 0;
 }
 

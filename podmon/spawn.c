@@ -136,15 +136,17 @@ static void keep(SpawnPlan *plan, int fd)
 static int fill_kept(SpawnPlan *plan)
 {
     const StagePlan *stage = &plan->stage;
-    size_t most = plan->mounts.steps_count + CGROUP_HIERARCHIES_MAX + 16;
+    size_t most = 2 * plan->mounts.steps_count + CGROUP_HIERARCHIES_MAX + 16;
 
     if (plan->pidns_fd >= 0 && pipe2(plan->answer, O_CLOEXEC | O_NONBLOCK) < 0)
         return -errno;
     plan->kept = calloc(most, sizeof(*plan->kept));
     if (!plan->kept)
         return -ENOMEM;
-    for (size_t i = 0; i < plan->mounts.steps_count; i++)
+    for (size_t i = 0; i < plan->mounts.steps_count; i++) {
         keep(plan, plan->mounts.steps[i].fd);
+        keep(plan, plan->mounts.steps[i].relabel_fd);
+    }
     for (int i = 0; stage->cgroup && i < stage->cgroup->join_count; i++)
         keep(plan, stage->cgroup->join_fds[i]);
     for (int i = 0; i < 3; i++)
@@ -165,7 +167,8 @@ static int fill_kept(SpawnPlan *plan)
     return 0;
 }
 
-static int fill_privileges(SpawnPlan *plan, const Podmon__ContainerSpec *spec, Failure *why)
+static int fill_privileges(SpawnPlan *plan, const SpawnContext *context,
+                           const Podmon__ContainerSpec *spec, Failure *why)
 {
     const Podmon__SecurityPlan *security = spec->security;
     uint64_t own = 0;
@@ -175,7 +178,7 @@ static int fill_privileges(SpawnPlan *plan, const Podmon__ContainerSpec *spec, F
         return failure_set(why, FAILURE_INTERNAL, -r, "cannot read podmon's capabilities");
     plan->stage.capabilities = capabilities_plan(security, own);
     plan->stage.no_new_privileges = security && security->no_new_privileges;
-    r = lsm_prepare(security, &plan->stage.lsm, why);
+    r = lsm_prepare(context->pod, security, &plan->stage.lsm, why);
     if (r < 0)
         return r;
     return seccomp_prepare(security, plan->stage.capabilities.bounding, &plan->stage.seccomp, why);
@@ -232,7 +235,7 @@ static int plan_new(const SpawnContext *context, const Podmon__ContainerSpec *sp
         (void)snprintf(plan->stage.oom_score_adj, sizeof(plan->stage.oom_score_adj), "%d",
                        (int)oom_score_adj);
     r = userns_check_identity(context->pod->namespaces, identity, why);
-    return r < 0 ? r : fill_privileges(plan, spec, why);
+    return r < 0 ? r : fill_privileges(plan, context, spec, why);
 }
 
 static int plan_pid_namespace(SpawnPlan *plan, const SpawnContext *context,

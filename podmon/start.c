@@ -10,7 +10,9 @@
 
 #include "podmon/device_filter.h"
 #include "podmon/ending.h"
+#include "podmon/labels.h"
 #include "podmon/publish.h"
+#include "podmon/relabel.h"
 #include "podmon/terminal.h"
 #include "podmon/userns.h"
 #include "shared/cleanup.h"
@@ -43,11 +45,17 @@ char *start_make_leaf_path(const Container *container)
                : path;
 }
 
-/* To the container's user, whoever that is on the host. */
+/* To the container's user, whoever that is on the host; SELinux closes what has no label of the
+ * container's. */
 static int give(const Container *container, int fd)
 {
-    const Podmon__Namespaces *namespaces = container->pod->spec->namespaces;
+    const Podmon__PodSpec *pod = container->pod->spec;
+    const Podmon__Namespaces *namespaces = pod->namespaces;
+    Labels labels;
 
+    if (labels_of(pod, container->record->spec->security, &labels, NULL) < 0 ||
+        relabel_file(fd, labels.file) < 0)
+        return -1;
     return fchown(fd, userns_host_uid(namespaces, container->identity->uid),
                   userns_host_gid(namespaces, container->identity->gid));
 }

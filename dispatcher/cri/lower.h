@@ -21,6 +21,7 @@ typedef struct LowerContext {
     bool systemd;                 /* scopes by systemd */
     const char *node_hostname;    /* for pods that name none */
     const char *node_resolv_conf; /* text, for pods that bring no DNS configuration */
+    const char *selinux_level;    /* for a pod that names none; NULL: SELinux is off */
 } LowerContext;
 
 /* Whom the pod is. Enough to know a repeated request by. */

@@ -88,6 +88,29 @@ static int lower_log_directory(Arena *arena, const char *path, Podmon__PodSpec *
     return 0;
 }
 
+/* What containers of the pod have where they ask for nothing else. Without SELinux a level of the
+ * pod's own would mean nothing, and an asked one is refused. */
+static int lower_pod_selinux(const LowerContext *context, const Runtime__V1__SELinuxOption *from,
+                             Podmon__PodSpec *spec, Failure *why)
+{
+    static const char field[] = "config.linux.security_context.selinux_options";
+    int r = lower_selinux(context->arena, field, from, &spec->selinux, why);
+
+    if (r < 0)
+        return r;
+    if (!context->selinux_level)
+        return spec->selinux ? failure_say(why, FAILURE_FAILED_PRECONDITION,
+                                           "%s: this kernel runs without SELinux", field)
+                             : 0;
+    if (!spec->selinux) {
+        spec->selinux = arena_alloc(context->arena, sizeof(*spec->selinux));
+        podmon__selinux_label__init(spec->selinux);
+    }
+    if (!*spec->selinux->level)
+        spec->selinux->level = (char *)(uintptr_t)context->selinux_level;
+    return 0;
+}
+
 static int lower_linux(const LowerContext *context, const Runtime__V1__LinuxPodSandboxConfig *from,
                        Podmon__PodSpec *spec, Failure *why)
 {
@@ -101,14 +124,12 @@ static int lower_linux(const LowerContext *context, const Runtime__V1__LinuxPodS
         return r;
     r = lower_cgroup(context, from ? from->cgroup_parent : "", spec->name, spec->id, &spec->cgroup,
                      why);
+    if (r >= 0)
+        r = lower_pod_selinux(context, security ? security->selinux_options : NULL, spec, why);
     if (r < 0 || !from)
         return r;
     spec->cgroup_parent = from->cgroup_parent;
     spec->privileged = security && security->privileged;
-    r = lower_selinux(arena, "config.linux.security_context.selinux_options",
-                      security ? security->selinux_options : NULL, &spec->selinux, why);
-    if (r < 0)
-        return r;
     r = lower_sysctls(arena, from, spec->namespaces, spec, why);
     if (r < 0)
         return r;

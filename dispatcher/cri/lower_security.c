@@ -321,7 +321,7 @@ int lower_selinux(Arena *arena, const char *field, const Runtime__V1__SELinuxOpt
     return 0;
 }
 
-/* All capabilities and devices, nothing masked, no profile. */
+/* All capabilities and devices, nothing masked, no profile. The label is podmon's to choose. */
 static void make_privileged(Podmon__SecurityPlan *security)
 {
     security->all_devices = true;
@@ -331,7 +331,6 @@ static void make_privileged(Podmon__SecurityPlan *security)
     security->seccomp_profile_path = (char *)(uintptr_t) "";
     security->apparmor = PODMON__PROFILE_KIND__PROFILE_UNCONFINED;
     security->apparmor_profile = (char *)(uintptr_t) "";
-    security->selinux = NULL;
 }
 
 int lower_security(Arena *arena, const Runtime__V1__LinuxContainerSecurityContext *from,

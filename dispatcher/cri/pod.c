@@ -6,6 +6,7 @@
 #include "dispatcher/cri/forward.h"
 #include "dispatcher/cri/handlers.h"
 #include "dispatcher/cri/info.h"
+#include "dispatcher/cri/levels.h"
 #include "dispatcher/cri/lookup.h"
 #include "dispatcher/cri/map.h"
 #include "dispatcher/cri/raise.h"
@@ -13,6 +14,7 @@
 #include "runtime_v1.pb-c.h"
 #include "shared/clock.h"
 #include "shared/id.h"
+#include "shared/selinux.h"
 
 /* The sandbox that a repeated request means. A stopped one is over: its name is free again. */
 static const char *find_repeated(CriCall *call, const Podmon__PodName *name)
@@ -44,6 +46,9 @@ static int create_pod(CriCall *call, const Runtime__V1__RunPodSandboxRequest *re
     r = id_make_pod(id);
     if (r < 0)
         return failure_set(why, FAILURE_INTERNAL, -r, "cannot make an id");
+    if (selinux_is_on() && (r = levels_choose(cri_call_node(call)->pods, context.arena,
+                                              &context.selinux_level, why)) < 0)
+        return r;
     r = lower_pod(&context, request, id, &spec, why);
     if (r < 0)
         return r;

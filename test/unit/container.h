@@ -244,7 +244,7 @@ static inline int box_prepare(Box *box)
     if (r >= 0)
         r = sandbox_write_hosts(&box->pod, box->run_fd, addresses, &box->why);
     if (r >= 0)
-        r = rootfs_mount(box->spec.layers, box->spec.n_layers, box->upper, box->work, -1,
+        r = rootfs_mount(box->spec.layers, box->spec.n_layers, box->upper, box->work, -1, "",
                          &box->root_fd, &box->why);
     if (r >= 0)
         r = identity_read(&box->user, box->root_fd, &box->identity, &box->why);

@@ -209,7 +209,10 @@ static const Expectation POD_PLANS[] = {
      "a\nb"},
     {"config.linux.overhead.memory_limit_in_bytes=7", "overhead.memory_limit", "7"},
     {"config.linux.resources.cpu_shares=9", "resources.cpu_shares", "9"},
-    {"", "selinux", "(none)"},
+    {"", "selinux.level", "s0:c1,c2"},
+    {"", "selinux.type", ""},
+    {SECURITY "selinux_options.type=t", "selinux.type", "t"},
+    {SECURITY "selinux_options.type=t", "selinux.level", "s0:c1,c2"},
     {SECURITY "selinux_options.level=s0", "selinux.level", "s0"},
 };
 
@@ -568,7 +571,7 @@ static const Expectation PRIVILEGED_PLANS[] = {
     {"linux.security_context.seccomp.profile_type=0", "security.seccomp", "0"},
     {"linux.security_context.seccomp.profile_type=2", "security.seccomp", "0"},
     {"linux.security_context.masked_paths[0]=/bin/ls", "security.masked_paths#", "0"},
-    {"linux.security_context.selinux_options.type=t", "security.selinux", "(none)"},
+    {"linux.security_context.selinux_options.type=t", "security.selinux.type", "t"},
     {"linux.security_context.capabilities.drop_capabilities[0]=ALL", "security.capabilities",
      "2199023255551"},
     {"linux.security_context.apparmor_profile=localhost/p", "security.apparmor_profile", ""},
@@ -626,6 +629,7 @@ static LowerContext make_context(Arena *arena, bool systemd)
         .systemd = systemd,
         .node_hostname = "node-1",
         .node_resolv_conf = "nameserver 9.9.9.9\n",
+        .selinux_level = "s0:c1,c2",
     };
 }
 
@@ -744,6 +748,24 @@ TEST(pod_without_configuration)
     CHECK(lower_pod(&context, &request, POD_ID, &spec, &why) < 0);
     CHECK_STR(why.text, "config.metadata: is missing");
     CHECK_EQ(why.code, INVALID);
+}
+
+TEST(options_of_selinux_without_it)
+{
+    AUTO_ARENA Arena *arena = arena_new();
+    LowerContext context = make_context(arena, false);
+    Runtime__V1__RunPodSandboxRequest request = RUNTIME__V1__RUN_POD_SANDBOX_REQUEST__INIT;
+    Podmon__PodSpec *spec;
+    Failure why;
+
+    context.selinux_level = NULL;
+    fields_set(arena, &request.base, POD);
+    CHECK_EQ(lower_pod(&context, &request, POD_ID, &spec, &why), 0);
+    CHECK(!spec->selinux);
+    fields_set(arena, &request.base, SECURITY "selinux_options.level=s0");
+    CHECK(lower_pod(&context, &request, POD_ID, &spec, &why) < 0);
+    CHECK_EQ(why.code, FAILURE_FAILED_PRECONDITION);
+    CHECK(strstr(why.text, "without SELinux"));
 }
 
 TEST(labels_and_annotations_have_a_bound)

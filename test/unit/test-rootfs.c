@@ -44,7 +44,7 @@ static void check_stack(Stack *stack, size_t count, bool writable)
     char text[24], number[24];
     int file, r;
 
-    r = rootfs_mount(stack->layers, count, upper, work, -1, &fd, &stack->box.why);
+    r = rootfs_mount(stack->layers, count, upper, work, -1, "", &fd, &stack->box.why);
     if (r < 0)
         printf("  %s\n", stack->box.why.text);
     CHECK_EQ(r, 0);
@@ -115,9 +115,9 @@ TEST(a_layer_that_is_not_there)
 
     if (!box_is_possible())
         SKIP("needs root and " BOX_BUSYBOX);
-    CHECK_EQ(rootfs_mount(layers, 2, NULL, NULL, -1, &fd, &why), -ENOENT);
-    CHECK_EQ(rootfs_mount(layers, 1, NULL, NULL, -1, &fd, &why), -ENOENT);
-    CHECK(rootfs_mount(layers, 0, NULL, NULL, -1, &fd, &why) < 0);
+    CHECK_EQ(rootfs_mount(layers, 2, NULL, NULL, -1, "", &fd, &why), -ENOENT);
+    CHECK_EQ(rootfs_mount(layers, 1, NULL, NULL, -1, "", &fd, &why), -ENOENT);
+    CHECK(rootfs_mount(layers, 0, NULL, NULL, -1, "", &fd, &why) < 0);
     CHECK_EQ(why.code, FAILURE_INVALID_ARGUMENT);
     CHECK_EQ(fd, -1);
 }

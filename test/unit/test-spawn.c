@@ -401,8 +401,9 @@ TEST(a_swapped_target_never_leads_out)
             (void)renameat2(AT_FDCWD, inner, AT_FDCWD, link, RENAME_EXCHANGE);
     for (int i = 0; i < ROUNDS; i++) {
         fd_close(&box.root_fd);
-        CHECK_EQ(rootfs_mount(box.spec.layers, 1, box.upper, box.work, -1, &box.root_fd, &box.why),
-                 0);
+        CHECK_EQ(
+            rootfs_mount(box.spec.layers, 1, box.upper, box.work, -1, "", &box.root_fd, &box.why),
+            0);
         started += box_run(&box, "true") == 0;
     }
     CHECK_EQ(kill(swapper, SIGKILL), 0);
