@@ -9,16 +9,19 @@
 #include <unistd.h>
 
 #include "dispatcher/image/blob.h"
+#include "dispatcher/image/commit_part.h"
+#include "dispatcher/image/layer_job.h"
 #include "dispatcher/image/manifest.h"
 #include "dispatcher/image/place.h"
+#include "dispatcher/image/tree_compare.h"
 #include "shared/cleanup.h"
-#include "shared/file.h"
 #include "shared/text.h"
 
 enum { READ_SIZE = 256 * 1024 };
 
 typedef struct Check {
     ImagePlace place;
+    ImageCommit *commit; /* where layers are unpacked again; nothing of it is published */
     CheckCount count;
     char **good; /* what has been looked at and is right: blobs' digests, layers' chain ids */
     char *buffer;
@@ -26,6 +29,7 @@ typedef struct Check {
 
 static void check_done(Check *check)
 {
+    image_commit_free(check->commit);
     image_place_done(&check->place);
     text_list_free(check->good);
     free(check->buffer);
@@ -69,31 +73,57 @@ static int check_blob(Check *check, const Digest *digest, uint64_t size, Failure
     return text_list_add(&check->good, text);
 }
 
-static int check_layer(Check *check, const char *chain_id, Failure *why)
+/* Unpacks the layer again into the commit, and compares. The blob has been found good. */
+static int compare_layer(Check *check, const Podmon__ImageRecord *image, size_t position,
+                         const Digest *blob, const Digest *diff_id, Failure *why)
 {
-    const char *colon = strchr(chain_id, ':');
+    const char *hex = strchr(image->layers[position], ':') + 1;
+    AUTO_CLOSE int archive_fd = blob_open(check->place.blobs_fd, blob, NULL), tree_fd = -1,
+                   again_fd = -1;
+    LayerPlan plan = {image->layers, position, diff_id, archive_fd, true};
+    char path[DIGEST_HEX_SIZE + sizeof("/" PLACE_TREE)];
+    int r;
+
+    if (archive_fd < 0)
+        return failure_set(why, FAILURE_INTERNAL, -archive_fd, "cannot open its blob");
+    r = layer_job_run(check->commit, &plan, why);
+    if (r == 0) {
+        (void)snprintf(path, sizeof(path), "%s/" PLACE_TREE, hex);
+        tree_fd =
+            openat(check->place.layers_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        again_fd =
+            openat(check->commit->layers_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        r = tree_fd < 0 || again_fd < 0
+                ? failure_set(why, FAILURE_INTERNAL, errno, "cannot open its tree")
+                : tree_compare(again_fd, tree_fd, why);
+    }
+    (void)layer_job_discard(check->commit, image->layers[position]);
+    return r;
+}
+
+static int check_layer(Check *check, const Podmon__ImageRecord *image, size_t position,
+                       const Digest *blob, Failure *why)
+{
+    const char *chain_id = image->layers[position];
     Podmon__LayerRecord *record;
-    AUTO_CLOSE int fd = -1;
-    uint64_t bytes = 0, inodes = 0, wanted;
-    Digest digest;
+    Digest digest, diff_id;
     int r;
 
     if (is_known(check, chain_id))
         return 0;
     if (digest_parse(chain_id, &digest) < 0)
         return failure_say(why, FAILURE_INTERNAL, "\"%.100s\" is no layer", chain_id);
-    r = image_place_read_layer(check->place.layers_fd, colon + 1, &record);
+    r = image_place_read_layer(check->place.layers_fd, strchr(chain_id, ':') + 1, &record);
     if (r < 0)
         return failure_set(why, FAILURE_INTERNAL, -r, "layer %s", chain_id);
-    wanted = record->inodes;
+    r = digest_parse(record->diff_id, &diff_id);
     podmon__layer_record__free_unpacked(record, NULL);
-    fd = openat(check->place.layers_fd, colon + 1, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    r = fd < 0 ? -errno : file_measure_tree_at(fd, PLACE_TREE, &bytes, &inodes);
-    if (r < 0)
-        return failure_set(why, FAILURE_INTERNAL, -r, "layer %s", chain_id);
-    if (inodes != wanted)
-        return failure_say(why, FAILURE_INTERNAL, "layer %s has %llu files instead of %llu",
-                           chain_id, (unsigned long long)inodes, (unsigned long long)wanted);
+    r = r < 0 ? failure_say(why, FAILURE_INTERNAL, "its record names no archive")
+              : compare_layer(check, image, position, blob, &diff_id, why);
+    if (r < 0) {
+        failure_prefix(why, "layer %s", chain_id);
+        return r;
+    }
     check->count.layers++;
     return text_list_add(&check->good, chain_id);
 }
@@ -114,8 +144,10 @@ static int check_image(Check *check, const Podmon__ImageRecord *record, Failure 
         return r;
     for (size_t i = 0; r == 0 && i < manifest.entries_count; i++)
         r = check_blob(check, &manifest.entries[i].digest, manifest.entries[i].size, why);
+    if (r == 0 && record->n_layers != manifest.entries_count)
+        return failure_say(why, FAILURE_INTERNAL, "its record has other layers than its manifest");
     for (size_t i = 0; r == 0 && i < record->n_layers; i++)
-        r = check_layer(check, record->layers[i], why);
+        r = check_layer(check, record, i, &manifest.entries[i].digest, why);
     return r;
 }
 
@@ -125,6 +157,9 @@ int image_check(const char *root_dir, ImageStore *store, ImageCheckReport *repor
     CLEANUP(check_done) Check check = {.place = {-1, -1, -1, -1, -1, NULL}};
     int r = image_place_open(root_dir, &check.place, why);
 
+    if (r < 0)
+        return r;
+    r = image_commit_new(root_dir, &check.commit, why);
     if (r < 0)
         return r;
     check.buffer = malloc(READ_SIZE);
@@ -138,6 +173,11 @@ int image_check(const char *root_dir, ImageStore *store, ImageCheckReport *repor
         check.count.images++;
         if (check_image(&check, record, &problem) == 0)
             continue;
+        /* No room to look is no damage. */
+        if (problem.code == FAILURE_RESOURCE_EXHAUSTED) {
+            *why = problem;
+            return -ENOSPC;
+        }
         check.count.damaged++;
         report(data, record->id, record->n_tags ? record->tags[0] : "", problem.text);
     }

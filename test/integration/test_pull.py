@@ -505,6 +505,49 @@ def test_a_bad_drop_in_is_told(puller, registry, configure):
     assert "test.conf" in text and "line 2" in text and "mirror in [docker.io]" in text
 
 
+def change_bytes(path):
+    """Other bytes, as many, and nobody sees it from outside."""
+    status = path.stat()
+    with open(path, "r+b") as file:
+        file.seek(1000)
+        file.write(b"damaged")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+DAMAGE = {
+    "has other bytes": change_bytes,
+    "has another mode": lambda path: path.chmod(0o4755),
+    "has another owner": lambda path: os.chown(path, 1, 1),
+    "has another time of change": lambda path: os.utime(path, (1, 1)),
+    "has other attributes": lambda path: os.setxattr(path, "user.added", b"x"),
+    "is missing": os.unlink,
+    "has more in it than it should": lambda path: path.with_name("added").touch(),
+    "is of another kind": lambda path: (path.unlink(), path.mkdir()),
+    "has other links": lambda path: os.link(path, path.with_name("added")),
+    "has another size": lambda path: (status := path.stat(), os.truncate(path, 10), os.utime(
+        path, ns=(status.st_atime_ns, status.st_mtime_ns))),
+}
+
+
+@pytest.mark.parametrize("problem", DAMAGE)
+def test_check_finds_what_is_wrong_in_a_layer(tmp_path, stub, problem):
+    control = [BUILD / "dispatcher/podmonctl", "--root", tmp_path, "--run", tmp_path / "run"]
+
+    def run(*arguments):
+        return subprocess.run([*control, *arguments], capture_output=True, text=True)
+
+    assert run("pull", f"{stub}/lie/good").returncode == 0
+    result = run("check")
+    assert "1 images, 0 damaged; 3 blobs and 2 layers are whole" in result.stdout, result
+    DAMAGE[problem](next((tmp_path / "images/layers").glob("*/tree/*/*")))
+    result = run("check")
+    assert result.returncode == 1 and problem in result.stdout, result.stdout
+    assert run("check", "--repair").returncode == 0
+    assert run("pull", f"{stub}/lie/good").returncode == 0
+    assert "1 images, 0 damaged" in run("check").stdout
+    assert not list((tmp_path / "images/staging").iterdir())
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """mount(size): a file system of so many bytes."""
