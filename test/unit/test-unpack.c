@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "dispatcher/image/names.h"
 #include "shared/cleanup.h"
 #include "shared/fd.h"
 #include "shared/file.h"
@@ -58,9 +59,13 @@ static void work_done(Work *work)
 
 static bool canary_lives(const Work *work)
 {
+    CLEANUP(image_names_cleanup) char **names = NULL;
     AUTO_FREE char *text = NULL;
     struct stat status;
 
+    /* Nothing else has come to lie beside it. */
+    if (image_names_list(work->dir_fd, &names) < 0 || text_list_count(names) != 2)
+        return false;
     return fstatat(work->dir_fd, "canary", &status, AT_SYMLINK_NOFOLLOW) == 0 &&
            (status.st_mode & 07777) == 0640 && status.st_nlink == 1 && status.st_uid == 0 &&
            file_read_at(work->dir_fd, "canary", 64, &text, NULL) == 0 && strcmp(text, "alive") == 0;
@@ -148,6 +153,9 @@ TEST(files_keep_what_they_are)
     CHECK(canary_lives(&work));
 }
 
+#define TEN "0123456789"
+#define HUNDRED TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN
+
 /* Each must be refused, with a sentence that has the word, or be harmless (word NULL). */
 static const struct {
     const char *word;
@@ -204,7 +212,69 @@ static const struct {
      {{.name = "x", .type = '0', .pax = "SCHILY.xattr.security.capability=nonsense"}}},
     {NULL, {{.name = "x", .type = '5', .pax = "SCHILY.xattr.trusted.overlay.opaque=y"}}},
     {NULL, {{.name = "x", .type = '5', .pax = "SCHILY.xattr.trusted.overlay.redirect=/etc"}}},
+    {"\"..\"", {{.name = "./../canary", .type = '0', .data = "dead"}}},
+    {"\"..\"", {{.name = "a/..", .type = '5', .mode = 0777}}},
+    {"\"..\"", {{.name = "../tree/x", .type = '0', .data = "dead"}}},
+    {"\"..\"", {{.name = "proc/self/root/../canary", .type = '0'}}},
+    {"no directory",
+     {{.name = "l", .type = '2', .link = "/etc"}, {.name = "l/passwd", .type = '0'}}},
+    {"no directory",
+     {{.name = "l", .type = '2', .link = "/proc/self/root"}, {.name = "l/canary", .type = '0'}}},
+    {"no directory",
+     {{.name = "l", .type = '2', .link = "/proc/self/fd/5"}, {.name = "l/canary", .type = '0'}}},
+    {"no directory",
+     {{.name = "l", .type = '2', .link = "m"},
+      {.name = "m", .type = '2', .link = "l"},
+      {.name = "l/x", .type = '0'}}},
+    {NULL,
+     {{.name = "l", .type = '2', .link = "m"},
+      {.name = "m", .type = '2', .link = "../../.."},
+      {.name = "l/canary", .type = '0', .mode = 0777, .data = "dead"}}},
+    {"\"..\"", {{.name = "h", .type = '1', .link = "../../etc/shadow"}}},
+    {"not in the layer",
+     {{.name = "d", .type = '2', .link = "/"}, {.name = "h", .type = '1', .link = "d/etc/shadow"}}},
+    {"not in the layer", {{.name = "h", .type = '1', .link = "h"}}},
+    {"not in the layer", {{.name = "h", .type = '1', .link = "proc/self/exe"}}},
+    {NULL, {{.name = "x", .type = '0'}, {.name = "h", .type = '1', .link = "/x"}}},
+    {"cannot link it", {{.name = "d/f", .type = '0'}, {.name = "d", .type = '1', .link = "d/f"}}},
+    {NULL, {{.name = "disk", .type = '4', .mode = 0666, .major = 254}}},
+    {NULL, {{.name = "mem", .type = '3', .mode = 0666, .major = 1, .minor = 1}}},
+    {NULL,
+     {{.name = "d", .type = '3', .mode = 0666, .major = 1, .minor = 11},
+      {.name = "d", .type = '0', .data = "not into the kernel's log"}}},
+    {NULL,
+     {{.name = "d", .type = '3', .mode = 0666, .major = 1, .minor = 3},
+      {.name = "h", .type = '1', .link = "d"},
+      {.name = "h", .type = '0', .data = "x"}}},
+    {NULL, {{.name = "f", .type = '6', .mode = 0666}, {.name = "f", .type = '0', .data = "x"}}},
+    {"no directory", {{.name = "f", .type = '6', .mode = 0666}, {.name = "f/x", .type = '0'}}},
+    {"no directory", {{.name = "d", .type = '3', .major = 1, .minor = 3}, {.name = "d/x"}}},
+    {"no directory", {{.name = "f", .type = '0'}, {.name = "f/x", .type = '0'}}},
+    {"whiteout", {{.name = "a/.wh..wh..opq/b", .type = '0'}}},
+    {"whiteout", {{.name = ".wh..", .type = '0'}}},
+    {NULL, {{.name = "l", .type = '2', .link = ".."}, {.name = "l/.wh.canary", .type = '0'}}},
+    {NULL, {{.name = ".wh.canary", .type = '0', .mode = 0777, .data = "dead"}}},
+    {NULL, {{.name = ".wh.x", .type = '1', .link = "/etc/shadow"}}},
+    {NULL, {{.name = ".wh.x", .type = '2', .link = "/etc"}}},
+    {NULL, {{.name = ".wh.x", .type = '0'}, {.name = "x", .type = '0', .mode = 0666, .data = "1"}}},
+    {"cannot have one", {{.name = ".wh.x", .type = '0'}, {.name = "h", .type = '1', .link = "x"}}},
+    {NULL, {{.name = "fine", .type = '0', .pax = "path=/canary", .data = "dead"}}},
+    {"damaged", {{.name = "x", .type = '0', .pax = "size=99999999999999"}}},
+    {"user or group", {{.name = "x", .type = '0', .pax = "uid=-1"}}},
+    {NULL, {{.name = "l", .type = '2', .link = "x", .pax = "linkpath=../../canary"}}},
+    {"link to nothing", {{.name = "l", .type = '2', .link = ""}}},
+    {NULL, {{.name = "x", .type = '0', .pax = "SCHILY.xattr.security.selinux=system_u"}}},
+    {NULL, {{.name = "x", .type = '0', .pax = "SCHILY.xattr.system.posix_acl_access=nonsense"}}},
+    {NULL, {{.name = "x", .type = '0', .pax = "SCHILY.xattr.trusted.overlay.metacopy=x"}}},
+    {"attribute user.",
+     {{.name = "x", .type = '0', .pax = "SCHILY.xattr.user." HUNDRED HUNDRED HUNDRED "=x"}}},
+    {NULL, {{.name = "x", .type = '7', .data = "dead"}}},
+    {NULL, {{.name = "d", .type = '5', .mode = 06777, .uid = 1}}},
+    {NULL, {{.name = "..\\canary", .type = '0', .data = "dead"}}},
+    {NULL, {{.name = "\033[2J\n", .type = '0', .data = "x"}}},
 };
+
+_Static_assert(sizeof(evil) / sizeof(evil[0]) >= 60, "so many are promised");
 
 static void check_evil(size_t i)
 {
