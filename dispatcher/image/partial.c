@@ -64,7 +64,7 @@ int partial_open(const ImagePlace *place, const Digest *digest, uint64_t size, u
     digest_print(digest, name);
     /* A sweep holds the lock for no longer than it takes to remove the name. */
     for (int try = 0; fd == -EBUSY && try < OPEN_TRIES; try++) {
-        static const struct timespec pause = {.tv_nsec = 1000 * 1000};
+        static const struct timespec pause = {.tv_nsec = 1000L * 1000L};
 
         if (try > 0)
             (void)nanosleep(&pause, NULL);
