@@ -43,6 +43,7 @@ TEST(files_for_tls)
 
     CHECK_EQ(load(&scratch, &config, &why), 0);
     CHECK(!config.stream_tls_cert && !config.stream_tls_key);
+    config_done(&config);
     scratch_write(&scratch, "podmon.conf", "[stream]\ntls_cert = /dev/null\ntls_key = /dev/zero\n");
     CHECK_EQ(load(&scratch, &config, &why), 0);
     CHECK_STR(config.stream_tls_cert, "/dev/null");
