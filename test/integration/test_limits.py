@@ -19,6 +19,7 @@ def controllers():
     if v2.exists():
         return v2.read_text().split()
     return [name for entry in pathlib.Path("/sys/fs/cgroup").iterdir()
+            if (entry / "cgroup.procs").exists()  # not only prepared for a hierarchy
             for name in entry.name.split(",")]
 
 
