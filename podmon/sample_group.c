@@ -2,6 +2,7 @@
 #include "podmon/sample_group.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,6 +110,20 @@ static char *read_text(const Group *group, CgroupController controller, const ch
     return text;
 }
 
+/* So that whoever shows the sample can bring its counter of processor time up to date. */
+static void name_cpu_file(const Group *group, CgroupController controller, const char *file,
+                          Podmon__GroupSample *ret)
+{
+    const CgroupHierarchy *hierarchy = cgroup_tree_find(group->tree, controller);
+    char place[PATH_MAX], *copy;
+
+    if (!hierarchy || cgroup_place(hierarchy, group->path, strlen(group->path), file, place) < 0)
+        return;
+    copy = strdup(place);
+    if (copy)
+        ret->cpu_file = copy;
+}
+
 static uint64_t read_value(const Group *group, CgroupController controller, const char *file)
 {
     AUTO_FREE char *text = read_text(group, controller, file);
@@ -137,6 +152,7 @@ static void read_cpu_v2(const Group *group, Podmon__GroupSample *ret)
 
     if (!text)
         return;
+    name_cpu_file(group, CGROUP_CPU, "cpu.stat", ret);
     ret->cpu_usage = sample_number(text, "usage_usec") * NANOSECONDS_PER_MICROSECOND;
     ret->cpu_user = sample_number(text, "user_usec") * NANOSECONDS_PER_MICROSECOND;
     ret->cpu_system = sample_number(text, "system_usec") * NANOSECONDS_PER_MICROSECOND;
@@ -150,6 +166,7 @@ static void read_cpu_v1(const Group *group, Podmon__GroupSample *ret)
     AUTO_FREE char *times = read_text(group, CGROUP_CPUACCT, "cpuacct.stat");
     AUTO_FREE char *text = read_text(group, CGROUP_CPU, "cpu.stat");
 
+    name_cpu_file(group, CGROUP_CPUACCT, "cpuacct.usage", ret);
     ret->cpu_usage = read_value(group, CGROUP_CPUACCT, "cpuacct.usage");
     if (times) {
         ret->cpu_user = sample_number(times, "user") * NANOSECONDS_PER_TICK;

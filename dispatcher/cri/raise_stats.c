@@ -51,7 +51,7 @@ static Runtime__V1__CpuUsage *raise_cpu(Arena *arena, const Podmon__GroupSample 
     Runtime__V1__CpuUsage *cpu = arena_alloc(arena, sizeof(*cpu));
 
     runtime__v1__cpu_usage__init(cpu);
-    cpu->timestamp = from->taken_at;
+    cpu->timestamp = from->cpu_taken_at > 0 ? from->cpu_taken_at : from->taken_at;
     cpu->usage_core_nano_seconds = raise_number(arena, from->cpu_usage);
     if (from->cpu_rate_known)
         cpu->usage_nano_cores = raise_number(arena, from->cpu_rate);

@@ -12,10 +12,11 @@
 #include "dispatcher/image/store.h"
 #include "dispatcher/pods/samples.h"
 #include "runtime_v1.pb-c.h"
+#include "shared/clock.h"
 #include "shared/log.h"
 
 /* NULL: there is none, or none that can be read. */
-static const Podmon__PodSample *read_sample(CriCall *call, const Podmon__PodRecord *pod)
+static Podmon__PodSample *read_sample(CriCall *call, const Podmon__PodRecord *pod)
 {
     const Node *node = cri_call_node(call);
     Podmon__PodSample *sample = NULL;
@@ -27,6 +28,27 @@ static const Podmon__PodSample *read_sample(CriCall *call, const Podmon__PodReco
                      &sample);
     if (r < 0 && r != -ENOENT)
         log_warning("what pod %s uses cannot be read: error %d", pod->spec->id, -r);
+    return sample;
+}
+
+/* With the processor time of the containers as it is now. */
+static Podmon__PodSample *read_containers(CriCall *call, const Podmon__PodRecord *pod)
+{
+    Podmon__PodSample *sample = read_sample(call, pod);
+    int64_t now = clock_real();
+
+    for (size_t i = 0; sample && i < sample->n_containers; i++)
+        samples_freshen(sample->containers[i]->group, now);
+    return sample;
+}
+
+/* With that of the pod, too. */
+static const Podmon__PodSample *read_pod(CriCall *call, const Podmon__PodRecord *pod)
+{
+    Podmon__PodSample *sample = read_containers(call, pod);
+
+    if (sample)
+        samples_freshen(sample->group, clock_real());
     return sample;
 }
 
@@ -47,9 +69,10 @@ void cri_container_stats(CriCall *call)
         cri_call_fail(call, &why);
         return;
     }
-    response.stats = raise_container_stats(
-        cri_call_arena(call), container,
-        samples_find(read_sample(call, pod->record), container->spec->id), file_system_of(call));
+    response.stats =
+        raise_container_stats(cri_call_arena(call), container,
+                              samples_find(read_containers(call, pod->record), container->spec->id),
+                              file_system_of(call));
     cri_call_reply(call, &response.base);
 }
 
@@ -77,7 +100,7 @@ collect_containers(CriCall *call, const Runtime__V1__ContainerStatsFilter *filte
             if (container->phase != PODMON__CONTAINER_PHASE__CONTAINER_RUNNING ||
                 !filter_container_stats(filter, pod, container))
                 continue;
-            sample = sample ? sample : read_sample(call, pod);
+            sample = sample ? sample : read_containers(call, pod);
             items[count++] = raise_container_stats(
                 arena, container, samples_find(sample, container->spec->id), file_system_of(call));
         }
@@ -116,8 +139,8 @@ void cri_pod_sandbox_stats(CriCall *call)
         cri_call_fail(call, &why);
         return;
     }
-    response.stats = raise_pod_stats(cri_call_arena(call), pod->record,
-                                     read_sample(call, pod->record), file_system_of(call));
+    response.stats = raise_pod_stats(cri_call_arena(call), pod->record, read_pod(call, pod->record),
+                                     file_system_of(call));
     cri_call_reply(call, &response.base);
 }
 
@@ -135,8 +158,7 @@ collect_pods(CriCall *call, const Runtime__V1__PodSandboxStatsFilter *filter, si
         const Podmon__PodRecord *pod = pod_index_get(index, i)->record;
 
         if (pod->phase == PODMON__POD_PHASE__POD_READY && filter_pod_stats(filter, pod))
-            items[count++] =
-                raise_pod_stats(arena, pod, read_sample(call, pod), file_system_of(call));
+            items[count++] = raise_pod_stats(arena, pod, read_pod(call, pod), file_system_of(call));
     }
     *ret_count = count;
     return items;
