@@ -113,7 +113,8 @@ def descendants(roots, parents):
 
 
 class Runtime:
-    """start(), stop(), `socket`, `pid` of the daemon; is_supervisor() tells which argv are its."""
+    """start(), stop(), `socket`, `pid` of the daemon; is_supervisor() tells which argv are its, and
+    so does `marker`, an argument that all of them have and nobody else."""
 
     def supervisors(self):
         """What the runtime keeps running for its pods: all but the containers' own processes."""
@@ -131,6 +132,7 @@ class Podmon(Runtime):
         self.node.run = pathlib.Path("/run/podmon")  # in memory, as on a real machine
         (self.node.cni / "10-bench.conflist").write_text(json.dumps(network))
         self.parent, self.socket, self.layout = self.node.parent, self.node.socket, layout
+        self.marker = self.node.run
 
     def start(self):
         self.node.start()
@@ -151,7 +153,7 @@ class Containerd(Runtime):
         self.name = binary
         self.base = base / f"containerd-{binary}"
         self.layout = layout
-        self.socket = self.base / "containerd.sock"
+        self.socket = self.marker = self.base / "containerd.sock"
         self.parent = f"/podmon-bench-{os.getpid()}"
         (self.base / "cni").mkdir(parents=True)
         (self.base / "cni/10-bench.conflist").write_text(json.dumps(network))

@@ -11,6 +11,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -213,6 +214,9 @@ func main() {
 	parent := flag.String("parent", "", "cgroup parent of the pods")
 	logs := flag.String("logs", os.TempDir(), "where the logs of the pods go")
 	held := flag.Int("hold", 0, "instead: hold this many pods of one runtime until a line is read")
+	megabytes := flag.Int64("size", 1024, "with -streams: MiB of each transfer")
+	sessions := flag.Int("streams", 0, "instead: measure streams, this many at once in one of the rows; "+
+		"the arguments are NAME=SOCKET=PID=ARGUMENT, of the daemon and of its other processes")
 	flag.Usage = func() {
 		fmt.Fprintln(os.Stderr, "usage: client [OPTION]... NAME=SOCKET...")
 		flag.PrintDefaults()
@@ -224,19 +228,26 @@ func main() {
 		limits = &cri.LinuxContainerResources{CpuShares: 100, MemoryLimitInBytes: 256 << 20}
 	}
 	var benches []*bench
+	var measured []*streams
 	for _, argument := range flag.Args() {
-		name, socket, _ := strings.Cut(argument, "=")
-		connection, err := grpc.NewClient("unix://"+socket,
+		words := append(strings.Split(argument, "="), "", "", "")
+		name := words[0]
+		connection, err := grpc.NewClient("unix://"+words[1],
 			grpc.WithTransportCredentials(insecure.NewCredentials()))
 		check(err)
 		benches = append(benches, &bench{name: name, image: *image, host: *host, limits: limits,
 			parent: *parent, logs: *logs, runtime: cri.NewRuntimeServiceClient(connection),
 			times: map[string][]float64{}})
+		daemon, _ := strconv.Atoi(words[2])
+		measured = append(measured, &streams{bench: benches[len(benches)-1], size: *megabytes << 20,
+			processes: processes{daemon: daemon, marker: words[3]}})
 	}
 	switch {
 	case len(benches) == 0 || (*held > 0 && len(benches) > 1):
 		flag.Usage()
 		os.Exit(2)
+	case *sessions > 0:
+		takeStreamTurns(measured, *runs, *sessions, *pause)
 	case *held > 0:
 		benches[0].hold(*held)
 	default:
