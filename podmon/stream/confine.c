@@ -33,6 +33,7 @@ static const struct sock_filter FILTER[] = {
     ALLOW(SYS_sendto),
     ALLOW(SYS_recvfrom),
     ALLOW(SYS_recvmsg),
+    ALLOW(SYS_splice),
 #ifdef SYS_epoll_wait
     ALLOW(SYS_epoll_wait),
 #endif
@@ -48,6 +49,7 @@ static const struct sock_filter FILTER[] = {
 #ifdef SYS_newfstatat
     ALLOW(SYS_newfstatat),
 #endif
+    ALLOW(SYS_pipe2),
     ALLOW(SYS_socket), /* of targets */
     ALLOW(SYS_connect),
     ALLOW(SYS_setsockopt),

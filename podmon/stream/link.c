@@ -2,21 +2,27 @@
 #include "podmon/stream/link.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "podmon/stream/queue.h"
 #include "shared/clock.h"
 #include "shared/fd.h"
 
 enum {
-    READ_SIZE = 64 * 1024,
+    READ_SIZE = 128 * 1024,
     READS_PER_EVENT = 4,
-    KEEPALIVE_SECONDS = 30, /* of silence before the first probe */
+    COPY_MAX = 64 * 1024,    /* of a link_take that does not move */
+    MOVE_MIN = 32 * 1024,    /* what is less is copied: small pieces could pin many pages */
+    UNSENT_MAX = 256 * 1024, /* bytes in the socket that the client has no room for yet */
+    KEEPALIVE_SECONDS = 30,  /* of silence before the first probe */
     KEEPALIVE_INTERVAL = 10,
     KEEPALIVE_PROBES = 3,
+    CHECK_SECONDS = 30, /* from one look at the client to the next */
 };
 
 typedef enum LinkState {
@@ -36,10 +42,14 @@ struct Link {
     uint64_t last_active;
     bool is_broken; /* writing has failed; said from the loop, not from inside a write */
     bool is_paused;
-    bool wants_room; /* somebody has been told that there is none */
+    bool is_unanswered; /* at the last look something was under way */
+    bool wants_room;    /* somebody has been told that there is none */
+    bool may_move;      /* the last take was of many bytes: the next tries not to copy them */
+    int pipe[2];        /* where bytes are between two descriptors; −1: not needed yet */
 
     ByteQueue queue;
     uint8_t input[READ_SIZE];
+    uint8_t taken[COPY_MAX];
 };
 
 static size_t queued(const Link *link)
@@ -83,14 +93,30 @@ static void die_soon(Link *link)
     (void)event_set_timer(link->timer, 0); /* Fails only for no timer. */
 }
 
+/* At two looks, one after the other, something was under way (data, or a question whether there is
+ * room now), and for long nothing has come back: keepalive does not probe then, and TCP gives up
+ * after a quarter of an hour. TCP_USER_TIMEOUT would also end who is there but does not read. */
+static bool is_silent(Link *link)
+{
+    struct tcp_info info = {0};
+    socklen_t size = sizeof(info);
+    bool was_unanswered = link->is_unanswered;
+
+    link->is_unanswered = getsockopt(link->fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
+                          (info.tcpi_unacked > 0 || info.tcpi_probes > 0);
+    return was_unanswered && link->is_unanswered &&
+           info.tcpi_last_ack_recv / 1000 >= LINK_SILENCE_SECONDS;
+}
+
 static void on_time(void *data, uint32_t events)
 {
     Link *link = data;
-    uint64_t idle_end = link->last_active + LINK_IDLE_SECONDS * CLOCK_SECOND;
+    uint64_t now = clock_monotonic();
 
     (void)events;
-    if (link->state == LINK_OPEN && !link->is_broken && clock_monotonic() < idle_end)
-        (void)event_set_timer(link->timer, idle_end);
+    if (link->state == LINK_OPEN && !link->is_broken &&
+        now < link->last_active + LINK_IDLE_SECONDS * CLOCK_SECOND && !is_silent(link))
+        (void)event_set_timer(link->timer, now + CHECK_SECONDS * CLOCK_SECOND);
     else
         die(link);
 }
@@ -166,6 +192,7 @@ static void set_options(int fd)
         int level, name, value;
     } options[] = {
         {IPPROTO_TCP, TCP_NODELAY, 1},
+        {IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_MAX},
         {SOL_SOCKET, SO_KEEPALIVE, 1},
         {IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_SECONDS},
         {IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL},
@@ -187,14 +214,17 @@ int link_new(EventLoop *loop, int fd, const LinkEvents *events, void *data, Link
         return -ENOMEM;
     }
     link->fd = fd;
+    link->pipe[0] = link->pipe[1] = -1;
     link->events = events;
     link->data = data;
     link->last_active = clock_monotonic();
     set_options(fd);
-    r = event_add_fd(loop, fd, EPOLLIN, on_ready, link, &link->source);
+    r = fd_set_nonblocking(fd, true); /* splice(2) asks for nothing else */
     if (r >= 0)
-        r = event_add_timer(loop, link->last_active + LINK_IDLE_SECONDS * CLOCK_SECOND, on_time,
-                            link, &link->timer);
+        r = event_add_fd(loop, fd, EPOLLIN, on_ready, link, &link->source);
+    if (r >= 0)
+        r = event_add_timer(loop, link->last_active + CHECK_SECONDS * CLOCK_SECOND, on_time, link,
+                            &link->timer);
     if (r < 0) {
         link_free(link);
         return r;
@@ -210,13 +240,15 @@ Link *link_free(Link *link)
     event_free(link->source);
     event_free(link->timer);
     fd_close(&link->fd);
+    fd_close(&link->pipe[0]);
+    fd_close(&link->pipe[1]);
     byte_queue_done(&link->queue);
     free(link);
     return NULL;
 }
 
 /* What the socket takes at once: bytes, or −errno. */
-static ssize_t send_parts(const Link *link, const struct iovec *parts, int count)
+static ssize_t send_parts(const Link *link, const struct iovec *parts, int count, int flags)
 {
     struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)parts,
                              .msg_iovlen = (size_t)count};
@@ -225,7 +257,7 @@ static ssize_t send_parts(const Link *link, const struct iovec *parts, int count
     if (queued(link) > 0)
         return 0;
     do
-        size = sendmsg(link->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        size = sendmsg(link->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT | flags);
     while (size < 0 && errno == EINTR);
     if (size < 0)
         return errno == EAGAIN ? 0 : -errno;
@@ -240,7 +272,7 @@ void link_write(Link *link, const struct iovec *parts, int count)
     if (link->state != LINK_OPEN || link->is_broken)
         return;
     link->last_active = clock_monotonic();
-    sent = send_parts(link, parts, count);
+    sent = send_parts(link, parts, count, 0);
     if (sent < 0) {
         die_soon(link);
         return;
@@ -263,7 +295,76 @@ void link_write(Link *link, const struct iovec *parts, int count)
 
 bool link_has_room(const Link *link)
 {
-    return queued(link) < LINK_QUEUE_MAX / 2;
+    return queued(link) == 0;
+}
+
+static bool can_move(Link *link)
+{
+    if (!link->may_move || link->pipe[0] >= 0)
+        return link->may_move;
+    if (pipe2(link->pipe, O_CLOEXEC | O_NONBLOCK) < 0)
+        return false;
+    (void)fcntl(link->pipe[0], F_SETPIPE_SZ, LINK_TAKE_MAX); /* Refused: it takes less at a time. */
+    return true;
+}
+
+ssize_t link_take(Link *link, int fd, bool may_move, const uint8_t **ret_bytes)
+{
+    ssize_t size;
+
+    *ret_bytes = link->taken;
+    if (may_move && can_move(link)) {
+        size = splice(fd, NULL, link->pipe[1], NULL, LINK_TAKE_MAX, SPLICE_F_NONBLOCK);
+        if (size >= MOVE_MIN) {
+            *ret_bytes = NULL;
+            return size;
+        }
+        if (size >= 0)
+            link->may_move = false;
+        if (size > 0)
+            size = read(link->pipe[0], link->taken, (size_t)size);
+        if (size >= 0 || errno != EINVAL) /* That would be for a file that cannot. */
+            return size < 0 ? -errno : size;
+    }
+    size = read(fd, link->taken, sizeof(link->taken));
+    link->may_move = size >= MOVE_MIN;
+    return size < 0 ? -errno : size;
+}
+
+/* 0: it is all through, or waits; −errno: nobody can be told any more. */
+static int move(Link *link, const void *header, size_t header_size, size_t size)
+{
+    struct iovec part = {(void *)(uintptr_t)header, header_size};
+    ssize_t sent = send_parts(link, &part, 1, MSG_MORE);
+    int r;
+
+    if (sent < 0)
+        return (int)sent;
+    while (size > 0 && (size_t)sent == header_size) {
+        ssize_t moved = splice(link->pipe[0], NULL, link->fd, NULL, size, SPLICE_F_NONBLOCK);
+
+        if (moved < 0 && errno == EINTR)
+            continue;
+        if (moved < 0 && errno != EAGAIN && errno != EINVAL) /* A socket that cannot: copied. */
+            return -errno;
+        if (moved <= 0)
+            break;
+        size -= (size_t)moved;
+    }
+    r = byte_queue_add(&link->queue, (const uint8_t *)header + sent, header_size - (size_t)sent);
+    return r < 0 ? r : byte_queue_read(&link->queue, link->pipe[0], size);
+}
+
+void link_move(Link *link, const void *header, size_t header_size, size_t size)
+{
+    if (link->state != LINK_OPEN || link->is_broken)
+        return;
+    link->last_active = clock_monotonic();
+    if (move(link, header, header_size, size) < 0)
+        die_soon(link);
+    if (!link_has_room(link))
+        link->wants_room = true;
+    update(link);
 }
 
 void link_pause(Link *link, bool pause)

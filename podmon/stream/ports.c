@@ -146,11 +146,23 @@ static bool target_has_room(void *data)
     return link_has_room(pair->ports->link);
 }
 
-static void target_bytes(void *data, const uint8_t *bytes, size_t size)
+static ssize_t target_pass(void *data, int fd)
 {
     const Pair *pair = data;
+    const Ports *ports = pair->ports;
+    uint8_t header[SPDY_FRAME_HEADER];
+    const uint8_t *bytes;
+    ssize_t size = link_take(ports->link, fd, !ports->websocket, &bytes);
 
-    spdy_write(pair->ports->spdy, pair->data_id, bytes, size);
+    if (size <= 0)
+        return size;
+    if (bytes) {
+        spdy_write(ports->spdy, pair->data_id, bytes, (size_t)size);
+    } else {
+        spdy_data_header(pair->data_id, (size_t)size, header);
+        link_move(ports->link, header, sizeof(header), (size_t)size);
+    }
+    return size;
 }
 
 static void target_ended(void *data)
@@ -180,8 +192,8 @@ static void target_failed(void *data, const char *reason)
     pair_end(data, text);
 }
 
-static const TargetEvents TARGET_EVENTS = {target_has_room, target_bytes, target_ended,
-                                           target_drained,  target_done,  target_failed};
+static const TargetEvents TARGET_EVENTS = {target_has_room, target_pass, target_ended,
+                                           target_drained,  target_done, target_failed};
 
 /* ---- the client's streams */
 

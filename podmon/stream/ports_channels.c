@@ -92,17 +92,20 @@ static bool target_has_room(void *data)
     return link_has_room(lane->ports->link);
 }
 
-static void target_bytes(void *data, const uint8_t *bytes, size_t size)
+static ssize_t target_pass(void *data, int fd)
 {
     const Lane *lane = data;
+    const uint8_t *bytes;
+    ssize_t size = link_take(lane->ports->link, fd, false, &bytes);
 
-    while (size > 0) {
-        size_t length = size < MESSAGE_BYTES ? size : MESSAGE_BYTES;
+    for (ssize_t left = size; left > 0;) {
+        size_t length = left < MESSAGE_BYTES ? (size_t)left : MESSAGE_BYTES;
 
         send_message(lane->ports, data_channel(lane), bytes, length);
         bytes += length;
-        size -= length;
+        left -= (ssize_t)length;
     }
+    return size;
 }
 
 /* There is no way to say that a port has ended; the client's half ends with it. */
@@ -133,8 +136,8 @@ static void target_failed(void *data, const char *reason)
     lane_end(lane);
 }
 
-static const TargetEvents TARGET_EVENTS = {target_has_room, target_bytes, target_ended,
-                                           target_drained,  target_done,  target_failed};
+static const TargetEvents TARGET_EVENTS = {target_has_room, target_pass, target_ended,
+                                           target_drained,  target_done, target_failed};
 
 static void on_message(void *data, bool is_text, const uint8_t *bytes, size_t size)
 {

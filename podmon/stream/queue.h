@@ -13,6 +13,9 @@ typedef struct ByteQueue {
 void byte_queue_done(ByteQueue *queue);
 int byte_queue_add(ByteQueue *queue, const void *bytes, size_t size); /* −ENOMEM */
 
+/* Adds `size` bytes that `fd` has ready. −ENODATA: it has not; −errno. */
+int byte_queue_read(ByteQueue *queue, int fd, size_t size);
+
 static inline size_t byte_queue_size(const ByteQueue *queue)
 {
     return queue->end - queue->start;
@@ -35,3 +38,6 @@ static inline void byte_queue_drop(ByteQueue *queue, size_t size)
 /* Writes to `fd` (non-blocking) what it takes. 0: empty now; 1: the rest waits; −errno: nobody will
  * ever read it. */
 int byte_queue_flush(ByteQueue *queue, int fd);
+
+/* The same with these bytes behind what waits. */
+int byte_queue_pass(ByteQueue *queue, int fd, const void *bytes, size_t size);

@@ -16,10 +16,9 @@
 #include "shared/text.h"
 
 enum {
-    READ_SIZE = 64 * 1024,
     READS_PER_EVENT = 8,
     READS_AT_THE_END = 64,
-    INPUT_MAX = 256 * 1024, /* waiting for the program to read; then the client waits */
+    INPUT_MAX = 128 * 1024, /* waiting for the program to read; then the client waits */
 };
 
 typedef struct Remote Remote;
@@ -137,18 +136,16 @@ static void finish_if_done(Remote *remote)
 static bool pass_on(Output *output, int reads)
 {
     Remote *remote = output->remote;
-    char bytes[READ_SIZE];
 
     while (reads-- > 0 && transport_has_room(remote->transport)) {
-        ssize_t size = read(output->fd, bytes, sizeof(bytes));
+        ssize_t size = transport_pass(remote->transport, output->channel, output->fd);
 
-        if (size < 0 && errno == EINTR)
+        if (size == -EINTR)
             continue;
-        if (size < 0 && errno == EAGAIN)
+        if (size == -EAGAIN)
             return true;
         if (size <= 0)
             return false; /* EIO: nobody has the terminal's other side any more. */
-        transport_write(remote->transport, output->channel, bytes, (size_t)size);
         remote->progress = clock_monotonic();
     }
     return true;
@@ -258,9 +255,11 @@ static void end_input(Remote *remote)
 
 static void on_input_room(void *data, uint32_t events);
 
-static void pass_in(Remote *remote)
+/* What waits, and these behind it. */
+static void pass_in(Remote *remote, const void *bytes, size_t size)
 {
-    int r = remote->input_fd < 0 ? -EPIPE : byte_queue_flush(&remote->waiting, remote->input_fd);
+    int r = remote->input_fd < 0 ? -EPIPE
+                                 : byte_queue_pass(&remote->waiting, remote->input_fd, bytes, size);
 
     if (r == 1 && !remote->input &&
         event_add_fd(remote->loop, remote->input_fd, EPOLLOUT, on_input_room, remote,
@@ -278,7 +277,7 @@ static void pass_in(Remote *remote)
 static void on_input_room(void *data, uint32_t events)
 {
     (void)events;
-    pass_in(data);
+    pass_in(data, NULL, 0);
 }
 
 static void set_size(const Remote *remote)
@@ -297,10 +296,10 @@ static void on_bytes(void *data, Channel channel, const uint8_t *bytes, size_t s
         set_size(remote);
     if (channel != CHANNEL_STDIN || remote->state >= REMOTE_ENDED || remote->input_ended)
         return;
-    if (byte_queue_add(&remote->waiting, bytes, size) < 0)
+    if (remote->state == REMOTE_RUNNING)
+        pass_in(remote, bytes, size);
+    else if (byte_queue_add(&remote->waiting, bytes, size) < 0)
         abandon(remote);
-    else if (remote->state == REMOTE_RUNNING)
-        pass_in(remote);
     else
         transport_pause(remote->transport, byte_queue_size(&remote->waiting) >= INPUT_MAX);
 }
@@ -328,7 +327,7 @@ static void run(Remote *remote, const ControlMessage *message)
     }
     set_size(remote);
     if (remote->state == REMOTE_RUNNING && remote->request->stdin)
-        pass_in(remote);
+        pass_in(remote, NULL, 0);
 }
 
 static void on_control(void *data, uint32_t events)

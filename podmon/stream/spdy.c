@@ -6,7 +6,6 @@
 #include <string.h>
 
 enum {
-    FRAME_HEADER = 8,
     VERSION = 3,
     FLAG_FIN = 1,
     CONTROL_BIT = 0x80,
@@ -20,7 +19,7 @@ typedef enum FrameType {
     FRAME_SETTINGS = 4,
     FRAME_PING = 6,
     FRAME_GOAWAY = 7,
-    FRAME_HEADERS = 8,
+    SPDY_FRAME_HEADERS = 8,
     FRAME_WINDOW_UPDATE = 9,
     FRAME_TYPES,
 } FrameType;
@@ -37,7 +36,7 @@ struct Spdy {
     bool closed;       /* GOAWAY is sent */
 
     /* The frame that is being read. */
-    uint8_t header[FRAME_HEADER];
+    uint8_t header[SPDY_FRAME_HEADER];
     size_t header_size;
     uint32_t left; /* of its payload */
     size_t payload_size;
@@ -103,11 +102,11 @@ static void write_bytes(Spdy *spdy, const void *bytes, size_t size)
 
 static void write_control(Spdy *spdy, FrameType type, const uint8_t *payload, size_t size)
 {
-    uint8_t frame[FRAME_HEADER + 32] = {CONTROL_BIT, VERSION, 0, (uint8_t)type};
+    uint8_t frame[SPDY_FRAME_HEADER + 32] = {CONTROL_BIT, VERSION, 0, (uint8_t)type};
 
     put_length(frame + 4, 0, size);
-    memcpy(frame + FRAME_HEADER, payload, size);
-    write_bytes(spdy, frame, FRAME_HEADER + size);
+    memcpy(frame + SPDY_FRAME_HEADER, payload, size);
+    write_bytes(spdy, frame, SPDY_FRAME_HEADER + size);
 }
 
 /* A reply has no headers. Its block is the same each time: stored blocks with four zero bytes,
@@ -136,9 +135,15 @@ void spdy_reset(Spdy *spdy, uint32_t id, SpdyStatus status)
     write_control(spdy, FRAME_RST_STREAM, payload, sizeof(payload));
 }
 
+void spdy_data_header(uint32_t id, size_t size, uint8_t *ret)
+{
+    put_32(ret, id);
+    put_length(ret + 4, 0, size);
+}
+
 void spdy_write(Spdy *spdy, uint32_t id, const void *bytes, size_t size)
 {
-    uint8_t headers[PARTS_MAX / 2][FRAME_HEADER];
+    uint8_t headers[PARTS_MAX / 2][SPDY_FRAME_HEADER];
     struct iovec parts[PARTS_MAX];
     const uint8_t *next = bytes;
 
@@ -149,9 +154,8 @@ void spdy_write(Spdy *spdy, uint32_t id, const void *bytes, size_t size)
             size_t length = size < SPDY_DATA_MAX ? size : SPDY_DATA_MAX;
             uint8_t *header = headers[count / 2];
 
-            put_32(header, id);
-            put_length(header + 4, 0, length);
-            parts[count] = (struct iovec){header, FRAME_HEADER};
+            spdy_data_header(id, length, header);
+            parts[count] = (struct iovec){header, SPDY_FRAME_HEADER};
             parts[count + 1] = (struct iovec){(void *)(uintptr_t)next, length};
             next += length;
             size -= length;
@@ -162,7 +166,7 @@ void spdy_write(Spdy *spdy, uint32_t id, const void *bytes, size_t size)
 
 void spdy_end(Spdy *spdy, uint32_t id)
 {
-    uint8_t frame[FRAME_HEADER];
+    uint8_t frame[SPDY_FRAME_HEADER];
 
     put_32(frame, id);
     put_length(frame + 4, FLAG_FIN, 0);
@@ -251,7 +255,7 @@ static const FrameKind KINDS[FRAME_TYPES] = {
     [FRAME_SETTINGS] = {4, SPDY_CONTROL_MAX, handle_nothing},
     [FRAME_PING] = {4, 4, handle_ping},
     [FRAME_GOAWAY] = {8, 8, handle_goaway},
-    [FRAME_HEADERS] = {4, SPDY_CONTROL_MAX, handle_headers},
+    [SPDY_FRAME_HEADERS] = {4, SPDY_CONTROL_MAX, handle_headers},
     [FRAME_WINDOW_UPDATE] = {8, 8, handle_nothing},
 };
 
@@ -294,12 +298,12 @@ static int end_frame(Spdy *spdy)
 
 static size_t take_header(Spdy *spdy, const uint8_t *bytes, size_t size)
 {
-    size_t missing = FRAME_HEADER - spdy->header_size;
+    size_t missing = SPDY_FRAME_HEADER - spdy->header_size;
     size_t taken = size < missing ? size : missing;
 
     memcpy(spdy->header + spdy->header_size, bytes, taken);
     spdy->header_size += taken;
-    if (spdy->header_size == FRAME_HEADER)
+    if (spdy->header_size == SPDY_FRAME_HEADER)
         spdy->result = begin_frame(spdy);
     return taken;
 }
@@ -321,12 +325,12 @@ static size_t take_payload(Spdy *spdy, const uint8_t *bytes, size_t size)
 int spdy_feed(Spdy *spdy, const uint8_t *bytes, size_t size)
 {
     while (size > 0 && spdy->result == 0) {
-        size_t taken = spdy->header_size < FRAME_HEADER ? take_header(spdy, bytes, size)
-                                                        : take_payload(spdy, bytes, size);
+        size_t taken = spdy->header_size < SPDY_FRAME_HEADER ? take_header(spdy, bytes, size)
+                                                             : take_payload(spdy, bytes, size);
 
         bytes += taken;
         size -= taken;
-        if (spdy->result == 0 && spdy->header_size == FRAME_HEADER && spdy->left == 0)
+        if (spdy->result == 0 && spdy->header_size == SPDY_FRAME_HEADER && spdy->left == 0)
             spdy->result = end_frame(spdy);
     }
     return spdy->result;

@@ -12,8 +12,9 @@
 #include "podmon/stream/spdy_headers.h"
 
 enum {
+    SPDY_FRAME_HEADER = 8,
     SPDY_CONTROL_MAX = 64 * 1024, /* payload of a control frame */
-    SPDY_DATA_MAX = 32 * 1024,    /* payload of a data frame of ours */
+    SPDY_DATA_MAX = 64 * 1024,    /* payload of a data frame of ours */
 };
 
 typedef enum SpdyStatus { /* of RST_STREAM */
@@ -51,4 +52,8 @@ void spdy_reply(Spdy *spdy, uint32_t id);
 void spdy_reset(Spdy *spdy, uint32_t id, SpdyStatus status);
 void spdy_write(Spdy *spdy, uint32_t id, const void *bytes, size_t size);
 void spdy_end(Spdy *spdy, uint32_t id);
+
+/* The header of a data frame whose payload of `size` bytes is sent by who asks: SPDY_FRAME_HEADER.
+ */
+void spdy_data_header(uint32_t id, size_t size, uint8_t *ret);
 void spdy_goaway(Spdy *spdy, SpdyGoaway status);

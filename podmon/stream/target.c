@@ -14,10 +14,7 @@
 #include "shared/clock.h"
 #include "shared/fd.h"
 
-enum {
-    READ_SIZE = 64 * 1024,
-    READS_PER_EVENT = 4,
-};
+enum { READS_PER_EVENT = 4 };
 
 struct Target {
     EventLoop *loop;
@@ -156,18 +153,15 @@ static void on_connected(Target *target)
 /* False: it has ended; a reset is an end like another. */
 static bool read_some(Target *target)
 {
-    uint8_t bytes[READ_SIZE];
-
     for (int i = 0; i < READS_PER_EVENT && target->events->has_room(target->data); i++) {
-        ssize_t size = read(target->fd, bytes, sizeof(bytes));
+        ssize_t size = target->events->pass(target->data, target->fd);
 
-        if (size < 0 && (errno == EINTR || errno == EAGAIN))
+        if (size == -EINTR || size == -EAGAIN)
             return true;
         if (size < 0)
             close_output(target);
         if (size <= 0)
             return false;
-        target->events->bytes(target->data, bytes, (size_t)size);
     }
     return true;
 }
@@ -229,10 +223,13 @@ Target *target_free(Target *target)
 
 size_t target_write(Target *target, const void *bytes, size_t size)
 {
+    int r;
+
     if (target->no_output || target->ending)
         return 0;
-    if (byte_queue_add(&target->waiting, bytes, size) < 0 ||
-        (target->is_connected && byte_queue_flush(&target->waiting, target->fd) < 0))
+    r = target->is_connected ? byte_queue_pass(&target->waiting, target->fd, bytes, size)
+                             : byte_queue_add(&target->waiting, bytes, size);
+    if (r < 0)
         close_output(target);
     (void)watch(target); /* Without memory what waits goes with the next that comes. */
     return byte_queue_size(&target->waiting);

@@ -6,18 +6,20 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "shared/event.h"
 
 enum {
-    TARGET_QUEUE_MAX = 256 * 1024, /* waiting for the target to read; then the client waits */
+    TARGET_QUEUE_MAX = 128 * 1024, /* waiting for the target to read; then the client waits */
     TARGET_CONNECT_SECONDS = 30,
 };
 
 /* None is called from inside a function below. A target may be freed in the last two. */
 typedef struct TargetEvents {
     bool (*has_room)(void *data); /* may bytes be passed on? If not: target_resume later */
-    void (*bytes)(void *data, const uint8_t *bytes, size_t size);
+    /* Passes on what can be read of `fd`: how much that was, 0 at its end, −errno. */
+    ssize_t (*pass)(void *data, int fd);
     void (*end)(void *data);     /* the target says no more */
     void (*drained)(void *data); /* what waited for the target is through, or nobody reads it */
     void (*done)(void *data);    /* both halves are closed */

@@ -329,6 +329,30 @@ void transport_write(Transport *transport, Channel channel, const void *bytes, s
         send_messages(transport, channel, bytes, size);
 }
 
+ssize_t transport_pass(Transport *transport, Channel channel, int fd)
+{
+    const Stream *stream = &transport->streams[channel];
+    bool is_open = has_channel(transport, channel) && !stream->no_output;
+    uint8_t header[WEBSOCKET_HEADER_MAX];
+    size_t header_size = SPDY_FRAME_HEADER;
+    const uint8_t *bytes;
+    ssize_t size =
+        link_take(transport->link, fd, is_open && !transport->protocol->is_base64, &bytes);
+
+    if (size <= 0)
+        return size;
+    if (bytes) {
+        transport_write(transport, channel, bytes, (size_t)size);
+        return size;
+    }
+    if (transport->spdy)
+        spdy_data_header(stream->id, (size_t)size, header);
+    else
+        header_size = websocket_header((uint8_t)channel, (size_t)size, header);
+    link_move(transport->link, header, header_size, (size_t)size);
+    return size;
+}
+
 bool transport_has_room(const Transport *transport)
 {
     return link_has_room(transport->link);

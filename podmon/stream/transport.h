@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "podmon/stream/handshake.h"
 #include "podmon/stream/remotecommand.h"
@@ -32,6 +33,10 @@ Transport *transport_free(Transport *transport); /* accepts NULL */
 void transport_begin(Transport *transport, const void *bytes, size_t size);
 
 void transport_write(Transport *transport, Channel channel, const void *bytes, size_t size);
+
+/* Writes what can be read of `fd` (non-blocking), at most a frame: how much that was, 0 at its end,
+ * −errno. */
+ssize_t transport_pass(Transport *transport, Channel channel, int fd);
 bool transport_has_room(const Transport *transport);
 void transport_pause(Transport *transport, bool pause); /* no input for now */
 

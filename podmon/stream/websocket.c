@@ -10,6 +10,7 @@
 enum {
     FIN = 0x80,
     LENGTH_16 = 126, /* the length follows in two bytes */
+    LENGTH_64 = 127, /* in eight */
     PARTS_MAX = 4,
 };
 
@@ -119,11 +120,35 @@ int websocket_feed(WebSocket *socket, const uint8_t *bytes, size_t size)
     return socket->result;
 }
 
+static size_t put_header(bool is_text, size_t size, uint8_t *ret)
+{
+    size_t length;
+
+    ret[0] = FIN | (is_text ? WSLAY_TEXT_FRAME : WSLAY_BINARY_FRAME);
+    if (size < LENGTH_16) {
+        ret[1] = (uint8_t)size;
+        return 2;
+    }
+    ret[1] = size <= UINT16_MAX ? LENGTH_16 : LENGTH_64;
+    length = size <= UINT16_MAX ? 2 : 8;
+    for (size_t i = 0; i < length; i++)
+        ret[2 + i] = (uint8_t)(size >> 8 * (length - 1 - i));
+    return 2 + length;
+}
+
+size_t websocket_header(uint8_t channel, size_t size, uint8_t *ret)
+{
+    size_t length = put_header(false, size + 1, ret);
+
+    ret[length] = channel;
+    return length + 1;
+}
+
 /* Framed here and not by the library, which would copy every byte once more. */
 void websocket_send(WebSocket *socket, bool is_text, const struct iovec *parts, int count)
 {
-    uint8_t header[4] = {FIN | (is_text ? WSLAY_TEXT_FRAME : WSLAY_BINARY_FRAME)};
-    struct iovec all[PARTS_MAX + 1] = {{header, 2}};
+    uint8_t header[WEBSOCKET_HEADER_MAX];
+    struct iovec all[PARTS_MAX + 1] = {{header, 0}};
     size_t size = 0;
 
     assert(count <= PARTS_MAX);
@@ -131,15 +156,7 @@ void websocket_send(WebSocket *socket, bool is_text, const struct iovec *parts, 
         all[i + 1] = parts[i];
         size += parts[i].iov_len;
     }
-    assert(size <= UINT16_MAX);
-    if (size < LENGTH_16) {
-        header[1] = (uint8_t)size;
-    } else {
-        header[1] = LENGTH_16;
-        header[2] = (uint8_t)(size >> 8);
-        header[3] = (uint8_t)size;
-        all[0].iov_len = 4;
-    }
+    all[0].iov_len = put_header(is_text, size, header);
     if (!socket->closed)
         socket->events->write(socket->data, all, count + 1);
 }

@@ -28,6 +28,11 @@ WebSocket *websocket_free(WebSocket *socket);                                  /
  * it has closed, and its frame is answered. After either, nothing more is taken in. */
 int websocket_feed(WebSocket *socket, const uint8_t *bytes, size_t size);
 
+/* The head of a binary message, its first byte, which is `channel`, included; another `size` bytes
+ * are sent by who asks. WEBSOCKET_HEADER_MAX; returns how long it is. */
+enum { WEBSOCKET_HEADER_MAX = 11 };
+size_t websocket_header(uint8_t channel, size_t size, uint8_t *ret);
+
 /* One message out of these parts, of which there are at most four. After websocket_close nothing
  * is sent any more. */
 void websocket_send(WebSocket *socket, bool is_text, const struct iovec *parts, int count);

@@ -257,7 +257,7 @@ TEST(what_we_write)
     record.written.size = 0;
     spdy_write(record.spdy, 5, large, sizeof(large));
     CHECK_EQ(record.written.size, 2 * (sizeof(large) + 16));
-    CHECK(strncmp(record.written.data, "0000000500008000", 16) == 0);
+    CHECK(strncmp(record.written.data, "0000000500010000", 16) == 0);
     CHECK_STR(record.written.data + record.written.size - 18, "000000050000000100");
     record.written.size = 0;
     spdy_goaway(record.spdy, SPDY_GOAWAY_OK);
