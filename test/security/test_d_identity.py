@@ -12,7 +12,8 @@ from support import security, shell
 # What an image may say for USER, and who that is: "uid:gid", or None where it must be refused.
 USERS = {
     "": "0:0", "0": "0:0", "1": "1:1", "root": "0:0", "daemon": "1:1", "user": "1000:1000",
-    "1000": "1000:1000", "1000:": "1000:1000", "1000:1000": "1000:1000", "user:extra": "1000:1234",
+    "1000": "1000:1000", "1000:": "1000:1000", "user:": "1000:1000", "1000:1000": "1000:1000",
+    "user:extra": "1000:1234",
     "user:77": "1000:77", "4242": "4242:0", "4242:4242": "4242:4242", "00": "0:0",
     "2147483647": "2147483647:0", "nobody": "65534:65534", "0:0": "0:0",
     **{user: None for user in (
@@ -25,7 +26,8 @@ USERS = {
         "$(id)", "`id`", "%s%s%n", "%d", "*", "?", "[0]", "{0}", "!", "#", "root#", "#root", "~root",
         "\\0", "root\\", "'root'", '"root"', "user,root", "user root", "user;root", "NaN", "inf",
         "null", "nil", "true", "None", "1_000", "1'000", "0b1", "0o1", "\x7f", "\x1b[31m", "a" * 300,
-        "user\x01")},
+        "user\x01", "user\x7f", "\u200b0", "0\u200b", "\uff10", "0;0", "0/0", "0@host",
+        "user:group", "0.", "1:-0", "00:0x0")},
 }
 
 
