@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A kubelet of the test's own, fed with static pods, and what its own API says of them."""
+"""A kubelet of the test's own, fed with static pods or by a cluster, and what its own API says."""
 
 import json
 import os
@@ -17,6 +17,7 @@ import harness  # noqa: E402
 
 CACHE = pathlib.Path(os.environ.get("PODMON_CACHE", "/var/cache/podmon-test"))
 PORT = 10250
+ADDRESS = "10.95.0.2"  # of `run`
 CGROUPS = pathlib.Path("/sys/fs/cgroup")
 NETWORK = {
     "cniVersion": "1.0.0", "name": "kubelet", "plugins": [
@@ -34,20 +35,30 @@ def hierarchies():
     return [path for path in CGROUPS.iterdir() if path.is_dir() and not path.is_symlink()]
 
 
+def controllers():
+    """Which limits hold on this machine."""
+    if hierarchies() == [CGROUPS]:
+        return (CGROUPS / "cgroup.controllers").read_text().split()
+    return [path.name for path in hierarchies()]
+
+
 class Kubelet:
-    def __init__(self, node):
+    def __init__(self, node, kubeconfig=None, **settings):
         self.node = node
+        self.kubeconfig = kubeconfig
+        self.settings = settings
         self.base = node.base / "kubelet"
         self.manifests = self.base / "manifests"
         self.manifests.mkdir(parents=True)
-        self.root = f"podmon-kubelet-{os.getpid()}"
+        # With systemd it makes slices from the top; a node of its own is the place for that.
+        self.root = "" if node.systemd else f"podmon-kubelet-{os.getpid()}"
         self.log_path = self.base / "kubelet.log"
         self.process = None
 
     def configuration(self):
         return {
             "apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration",
-            "address": "127.0.0.1", "port": PORT, "readOnlyPort": 0, "healthzPort": 0,
+            "address": "0.0.0.0", "port": PORT, "readOnlyPort": 0, "healthzPort": 0,
             "authentication": {"anonymous": {"enabled": True}, "webhook": {"enabled": False}},
             "authorization": {"mode": "AlwaysAllow"},
             "containerRuntimeEndpoint": f"unix://{self.node.socket}",
@@ -57,9 +68,17 @@ class Kubelet:
             "syncFrequency": "5s", "resolvConf": "", "localStorageCapacityIsolation": False,
             "evictionHard": {"memory.available": "1Mi"}, "imageGCHighThresholdPercent": 100,
             "containerLogMaxSize": "100Ki", "containerLogMonitorInterval": "3s",
+            # Otherwise it asks for memory.oom.group=1, which needs the controller, and v2.
+            "singleProcessOOMKill": "memory" not in controllers() or hierarchies() != [CGROUPS],
+            **self.settings,
         }
 
     def start(self):
+        if self.root and not (hierarchies()[0] / self.root).exists():
+            self.make_cgroups()
+        return self.launch()
+
+    def make_cgroups(self):
         for hierarchy in hierarchies():
             (hierarchy / self.root).mkdir()
             for name in ("cpus", "mems"):  # a v1 cpuset is of no use before it has both
@@ -70,13 +89,17 @@ class Kubelet:
             controllers = (CGROUPS / self.root / "cgroup.controllers").read_text().split()
             (CGROUPS / self.root / "cgroup.subtree_control").write_text(
                 " ".join("+" + name for name in controllers))
+
+    def launch(self):
         configuration = self.base / "kubelet.json"
         configuration.write_text(json.dumps(self.configuration()))
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 [CACHE / "bin/kubelet", "--config", configuration, "--root-dir",
                  self.base / "root", "--cert-dir", self.base / "pki", "--hostname-override",
-                 "node", "--v=2"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                 "node", "--v=2",
+                 *(["--kubeconfig", self.kubeconfig, "--node-ip", ADDRESS]
+                   if self.kubeconfig else [])], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         harness.wait_for("the kubelet's API", self.is_healthy, seconds=60)
         return self
 
@@ -135,12 +158,17 @@ class Kubelet:
         self.process.terminate()
         self.process.wait(timeout=30)
 
+    def restart(self, **settings):
+        self.stop()
+        self.settings.update(settings)
+        self.launch()
+
     def clean_up(self):
         """Its cgroups, and the volumes that it has mounted."""
         mounts = [line.split()[4] for line in open("/proc/self/mountinfo")
                   if line.split()[4].startswith(str(self.base))]
         for mount in reversed(mounts):
             subprocess.run(["umount", mount], check=True)
-        for hierarchy in hierarchies():
+        for hierarchy in hierarchies() if self.root else []:
             for directory, _, _ in os.walk(hierarchy / self.root, topdown=False):
                 os.rmdir(directory)
