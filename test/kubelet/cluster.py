@@ -10,7 +10,7 @@ import subprocess
 import urllib.error
 import urllib.request
 
-from kubelet import ADDRESS, CACHE, harness
+from kubelet import ADDRESS, CACHE, LONG, harness
 
 SERVER = "https://127.0.0.1:6443"
 NAMESPACE = "test"
@@ -50,7 +50,7 @@ class Cluster:
                    "--service-account-issuer", "https://kubernetes.default.svc",
                    "--service-account-key-file", key, "--service-account-signing-key-file", key,
                    "--service-cluster-ip-range", "10.93.0.0/24")
-        harness.wait_for("the API server", self.is_ready, seconds=240)
+        harness.wait_for("the API server", self.is_ready, seconds=LONG)
         self.make_namespace()
         return self
 
@@ -136,13 +136,13 @@ class Cluster:
     def wait_ready(self, *names):
         for name in names:
             harness.wait_for(f"pod {name} to be ready", lambda name=name: self.pod_is_ready(name),
-                             seconds=180)
+                             seconds=LONG)
 
     def delete(self, name):
         self.request("DELETE", f"{PODS}/{name}")
 
     def wait_gone(self, name):
-        harness.wait_for(f"the end of pod {name}", lambda: not self.pod(name), seconds=180)
+        harness.wait_for(f"the end of pod {name}", lambda: not self.pod(name), seconds=LONG)
 
     def events(self, name):
         """What was told of a pod, as (reason, message)."""

@@ -18,6 +18,7 @@ import harness  # noqa: E402
 CACHE = pathlib.Path(os.environ.get("PODMON_CACHE", "/var/cache/podmon-test"))
 PORT = 10250
 ADDRESS = "10.95.0.2"  # of `run`
+LONG = 180 * int(os.environ.get("PODMON_PATIENCE", "1"))  # seconds; more where all is slow
 CGROUPS = pathlib.Path("/sys/fs/cgroup")
 NETWORK = {
     "cniVersion": "1.0.0", "name": "kubelet", "plugins": [
@@ -100,7 +101,7 @@ class Kubelet:
                  "node", "--v=2",
                  *(["--kubeconfig", self.kubeconfig, "--node-ip", ADDRESS]
                    if self.kubeconfig else [])], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        harness.wait_for("the kubelet's API", self.is_healthy, seconds=60)
+        harness.wait_for("the kubelet's API", self.is_healthy, seconds=LONG)
         return self
 
     def is_healthy(self):

@@ -10,10 +10,9 @@ import re
 import pytest
 
 from cluster import NAMESPACE, PODS, STRATEGIC
-from kubelet import controllers, harness, hierarchies
+from kubelet import LONG, controllers, harness, hierarchies
 from pods import container, sleeper
 
-LONG = 180
 HERE = f"/api/v1/namespaces/{NAMESPACE}"
 wait_for = harness.wait_for
 

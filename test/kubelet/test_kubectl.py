@@ -18,7 +18,7 @@ import urllib.request
 
 import pytest
 
-from kubelet import harness
+from kubelet import LONG, harness
 from pods import IMAGE, container, sleeper
 
 wait_for = harness.wait_for
@@ -35,7 +35,7 @@ def transport(request):
 @pytest.fixture(scope="module")
 def pod(cluster, worker):
     """The name of a pod with a web server, whose root has a file of 8 MiB."""
-    wait_for("the node to be ready", cluster.node_is_ready, seconds=180)
+    wait_for("the node to be ready", cluster.node_is_ready, seconds=LONG)
     cluster.run("web", {"containers": [
         container("main", "mkdir /web; dd if=/dev/urandom of=/web/big bs=1M count=8 2>/dev/null; "
                   "echo hello >/web/index.html; httpd -p 8080 -h /web; "
@@ -221,7 +221,7 @@ def test_following_a_log(cluster, worker):
         "main", f"i=0; while [ $i -lt {count} ]; do i=$((i+1)); echo line $i; "
         "[ $((i % 500)) -ne 0 ] || sleep 1; done")]})
     wait_for("its start", lambda: cluster.container("story", "main").get("state", {}).keys() &
-             {"running", "terminated"}, seconds=180)
+             {"running", "terminated"}, seconds=LONG)
     done = cluster.kubectl("logs", "-f", "story")
     assert done.stdout == "".join(f"line {n + 1}\n" for n in range(count))
     cluster.delete("story")
@@ -245,7 +245,7 @@ def test_debugging_another_container(cluster, worker):
                     "--target=main", "--container=doctor", "--profile=general", "--",
                     "sh", "-c", "ps -o args")
     wait_for("its end", lambda: cluster.container("patient", "doctor").get("state", {}).get(
-        "terminated"), seconds=180)
+        "terminated"), seconds=LONG)
     told = cluster.kubectl("logs", "patient", "-c", "doctor").stdout
     assert told.count("while :") == 1  # its target's first process, not the other's
     cluster.delete("patient")

@@ -8,16 +8,10 @@ import time
 
 import pytest
 
-from kubelet import harness
+from kubelet import LONG, harness
+from pods import IMAGE, container
 
-LONG = 180
-IMAGE = "docker.io/library/busybox:latest"
 wait_for = harness.wait_for
-
-
-def container(name, script, **fields):
-    return {"name": name, "image": IMAGE, "imagePullPolicy": "Never",
-            "command": ["sh", "-c", script], **fields}
 
 
 def test_a_whole_pod(kubelet, node):
@@ -40,10 +34,11 @@ def test_a_whole_pod(kubelet, node):
                 env=[{"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}],
                 resources={"limits": {"memory": "64Mi", "cpu": "500m"}},
                 startupProbe={"exec": {"command": ["test", "-e", "/trace/started"]},
-                              "periodSeconds": 1, "failureThreshold": 30},
+                              "periodSeconds": 1, "failureThreshold": 30, "timeoutSeconds": 10},
                 readinessProbe={"httpGet": {"path": "/index.html", "port": 8080},
-                                "periodSeconds": 1},
-                livenessProbe={"exec": {"command": ["true"]}, "periodSeconds": 1},
+                                "periodSeconds": 1, "timeoutSeconds": 10},
+                livenessProbe={"exec": {"command": ["true"]}, "periodSeconds": 1,
+                               "timeoutSeconds": 10},
                 lifecycle={
                     "postStart": {"exec": {"command": ["sh", "-c", "touch /trace/started"]}},
                     "preStop": {"exec": {"command": ["sh", "-c", "echo stop >>/trace/order"]}}}),
