@@ -21,6 +21,7 @@
 #include "podmon/teardown.h"
 #include "shared/cleanup.h"
 #include "shared/clock.h"
+#include "shared/faultpoint.h"
 #include "shared/fd.h"
 #include "shared/file.h"
 #include "shared/layout.h"
@@ -343,6 +344,7 @@ int restore_pod(Pod *pod, PodKept *kept, Failure *why)
     bool same_boot;
     int r = layout_read_boot_id(boot_id);
 
+    (void)FAULTPOINT("podmon-begun");
     if (r < 0)
         return failure_set(why, FAILURE_INTERNAL, -r, "cannot read the boot id");
     r = load_record(pod, why);

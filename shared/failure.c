@@ -17,7 +17,8 @@ static FailureCode adjust_code(FailureCode code, int error)
 {
     if (code != FAILURE_INTERNAL)
         return code;
-    if (error == ENOSPC || error == EDQUOT || error == EMFILE || error == ENFILE || error == ENOMEM)
+    if (error == ENOSPC || error == EDQUOT || error == EMFILE || error == ENFILE ||
+        error == ENOMEM || error == EAGAIN)
         return FAILURE_RESOURCE_EXHAUSTED;
     return code;
 }

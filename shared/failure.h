@@ -34,7 +34,8 @@ typedef struct Failure {
 
 /* Fills `why` (which may be NULL) and returns −error, so that `return failure_set(…)` both
  * explains and fails. With error > 0 the text ends in ": " and the name of the error. ENOSPC,
- * EDQUOT, EMFILE, ENFILE, ENOMEM turn FAILURE_INTERNAL into FAILURE_RESOURCE_EXHAUSTED. */
+ * EDQUOT, EMFILE, ENFILE, ENOMEM and EAGAIN (of a clone) turn FAILURE_INTERNAL into
+ * FAILURE_RESOURCE_EXHAUSTED. */
 int failure_set(Failure *why, FailureCode code, int error, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 

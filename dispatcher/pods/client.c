@@ -188,7 +188,7 @@ static int reach_pod(PodCall *call, Failure *why)
         return fd;
     r = pod_guard_start(call->client->guard, call->pod_id, why);
     if (r < 0)
-        return r;
+        return r == -EAGAIN ? -ENOMEM : r; /* No more processes: nothing to wait for. */
     fd = connect_pod(call);
     return fd == -ENOENT || fd == -ECONNREFUSED ? -EAGAIN : fd;
 }

@@ -194,6 +194,12 @@ static int read_record(const char *base, const char *id, Podmon__PodRecord **ret
     return 0;
 }
 
+/* The file is there, and is no record. */
+static bool is_damage(int r)
+{
+    return r == -EBADMSG || r == -EFBIG || r == -EINVAL || r == -EISDIR || r == -ELOOP;
+}
+
 /* The copy in ROOT serves where the record is damaged, as it does for podmon. A record that cannot
  * be read, nor its copy, hides the pod from clients, not from administrators: it is logged
  * once, and its directory stays. */
@@ -203,9 +209,12 @@ static void entry_load(PodIndex *index, Entry *entry)
     Podmon__PodRecord *record = NULL;
     int r = read_record(base, entry->id, &record);
 
+    /* What the machine is short of now there may be at the next look. */
+    if (r < 0 && r != -ENOENT && !is_damage(r))
+        return;
     entry->changed = false;
     index->generation++;
-    if (r < 0 && r != -ENOENT && read_record(index->root_pods, entry->id, &record) == 0)
+    if (is_damage(r) && read_record(index->root_pods, entry->id, &record) == 0)
         r = 0;
     if (r < 0) {
         if (r != -ENOENT && !entry->complained)
