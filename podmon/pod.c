@@ -84,6 +84,7 @@ Pod *pod_free(Pod *pod)
     pod->sampler = sampler_free(pod->sampler);
     worker_free(pod->scope_worker);
     worker_free(pod->network_worker);
+    event_free(pod->init_source);
     event_free(pod->timer);
     event_free(pod->publish_timer);
     event_free(pod->copy_timer);

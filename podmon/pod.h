@@ -55,6 +55,7 @@ typedef struct Pod {
 
     Worker *scope_worker;
     Worker *network_worker;
+    EventSource *init_source;   /* while READY (podmon/initwatch.h) */
     EventSource *timer;         /* of what the pod is waiting for in its present state */
     EventSource *publish_timer; /* a publication has to be tried again */
     EventSource *copy_timer;    /* the record's copy on disk is older than the record */

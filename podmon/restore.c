@@ -12,6 +12,7 @@
 #include "podmon/container.h"
 #include "podmon/ending.h"
 #include "podmon/handover.h"
+#include "podmon/initwatch.h"
 #include "podmon/network_check.h"
 #include "podmon/process.h"
 #include "podmon/publish.h"
@@ -331,8 +332,10 @@ static int carry_out(Pod *pod, RestorePlan plan, PodKept *kept, bool same_boot, 
     sweep(pod, pod->root_fd);
     pod_publish_surely(pod);
     pod_reap_orphans(pod);
-    if (plan == RESTORE_ADOPT)
+    if (plan == RESTORE_ADOPT) {
         network_check_begin(pod);
+        initwatch_begin(pod);
+    }
     if (plan == RESTORE_STOP || plan == RESTORE_REMOVE)
         teardown_resume(pod);
     return 0;

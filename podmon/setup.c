@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "podmon/initwatch.h"
 #include "podmon/network.h"
 #include "podmon/network_lock.h"
 #include "podmon/process.h"
@@ -363,6 +364,7 @@ static void go_on(Pod *pod)
         note_failure(pod, &why);
     if (pod->failure.code == FAILURE_NONE) {
         call_list_answer(&pod->run_calls, NULL);
+        initwatch_begin(pod);
         teardown_go_on(pod);
         return;
     }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "podmon/container.h"
+#include "podmon/initwatch.h"
 #include "podmon/network.h"
 #include "podmon/publish.h"
 #include "podmon/stream/streams.h"
@@ -153,6 +154,7 @@ static void begin_stop(Pod *pod)
     (void)pod_advance(pod, POD_EVENT_STOP);
     pod_publish_surely(pod);
     pod->tries = 0;
+    initwatch_end(pod);
     pod->network_worker = worker_free(pod->network_worker); /* a check, if there is one */
     streams_stop(pod);
     for (Container *container = pod->containers; container; container = container->next)

@@ -3,12 +3,13 @@
 
 import os
 import pathlib
+import signal
 import uuid
 
 import grpc
 import pytest
 
-from harness import Pod, status_of, wait_for
+from harness import Pod, podmon_pid, status_of, wait_for
 
 
 def ready(api):
@@ -282,3 +283,37 @@ def test_one_request_sent_many_times_at_once(node):
                            range(8)))
     assert len(ids) == 1
     node.v1.RemovePodSandbox(pod_sandbox_id=ids.pop())
+
+
+def init_of(pod):
+    """The first process of the pod's pid namespace."""
+    podmon = podmon_pid(pod)
+    children = pathlib.Path(f"/proc/{podmon}/task/{podmon}/children").read_text().split()
+    [init] = [int(child) for child in children
+              if pathlib.Path(f"/proc/{child}/comm").read_text() == "memfd:init\n"]
+    return init
+
+
+def is_ready(node, pod):
+    status = node.v1.PodSandboxStatus(pod_sandbox_id=pod.id).status
+    return status.state == ready(node.v1_api)
+
+
+def test_a_pod_whose_init_is_killed_is_not_ready(node, make_pod):
+    pod = make_pod()
+    container = pod.start("sleep", "1000")
+    assert is_ready(node, pod)
+    os.kill(init_of(pod), signal.SIGKILL)
+    wait_for("it is not ready", lambda: not is_ready(node, pod))
+    assert pod.status(container).state == node.v1_api.ContainerState.Value("CONTAINER_EXITED")
+
+
+def test_a_pod_whose_init_is_killed_unwatched_is_not_ready(node, make_pod):
+    """Both die at once: the next podmon finds no init."""
+    pod = make_pod()
+    pod.start("sleep", "1000")
+    init, podmon = init_of(pod), podmon_pid(pod)
+    os.kill(podmon, signal.SIGSTOP)
+    os.kill(init, signal.SIGKILL)
+    os.kill(podmon, signal.SIGKILL)
+    wait_for("it is not ready", lambda: not is_ready(node, pod))
