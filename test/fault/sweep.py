@@ -131,14 +131,11 @@ def revive(node):
 def strike(node, life, step, target, error, ordinal, fault):
     """Carries the step out while the `ordinal`-th call of the target fails; True if it came to
     that."""
-    if target == "dispatcher":
-        pid = node.process.pid
-    elif step != "RunPodSandbox":
-        pid = podmon_pid(life)
-        if not pid:  # stopped: the podmon that is started for the removal is met as it begins
-            return strike_newborn(node, life, step, error, ordinal, fault)
-    else:
+    if step == "RemovePodSandbox":  # the podmon that has stopped the pod is on its way out
+        wait_for("no podmon", lambda: not podmon_pid(life))
+    if target == "podmon" and step in ("RunPodSandbox", "RemovePodSandbox"):
         return strike_newborn(node, life, step, error, ordinal, fault)
+    pid = podmon_pid(life) if target == "podmon" else node.process.pid
     with Injection(pid, error, ordinal) as injection:
         with contextlib.suppress(grpc.RpcError):
             life.steps[step](timeout=5)
@@ -154,6 +151,7 @@ def strike_newborn(node, life, step, error, ordinal, fault):
     caller.start()
     pid = wait_for("the new podmon", lambda: next(iter(set(stopped_podmons(node)) - before), None))
     with Injection(pid, error, ordinal) as injection:
+        fault()  # its successors are not to be stopped
         os.kill(pid, signal.SIGCONT)
         caller.join()
     return injection.has_struck()
