@@ -16,7 +16,12 @@
 #include "runtime_v1.pb-c.h"
 #include "shared/cleanup.h"
 #include "shared/clock.h"
+#include "shared/fd.h"
 #include "shared/id.h"
+
+/* A sweep takes names away and is done in milliseconds; what it deletes, it deletes afterwards. */
+#define SWEEP_RETRY (5 * CLOCK_MILLISECOND)
+#define SWEEP_PATIENCE (5 * CLOCK_SECOND)
 
 /* The image's record and the directories of its layers. */
 static int find_image(CriCall *call, const char *name, const Podmon__ImageRecord **ret,
@@ -112,24 +117,20 @@ static void fill_created(ProtobufCMessage *answer, const Podmon__Reply *reply)
     ((Runtime__V1__CreateContainerResponse *)(void *)answer)->container_id = reply->container_id;
 }
 
-void cri_create_container(CriCall *call)
+/* With the image store held: from before the image is looked up until its layers are mounted. */
+static void create_container(CriCall *call, int hold_fd)
 {
     const Runtime__V1__CreateContainerRequest *request = (const void *)cri_call_request(call);
     Podmon__CreateContainer create = PODMON__CREATE_CONTAINER__INIT;
     Podmon__Request down = PODMON__REQUEST__INIT;
-    /* From before the image is looked up until its layers are mounted. */
-    AUTO_CLOSE int hold_fd = image_store_hold(cri_call_node(call)->images);
     const Pod *pod = NULL;
     Failure why;
-    int r;
+    int r = lookup_pod(call, request->pod_sandbox_id, &pod, &why);
 
-    if (hold_fd < 0)
-        r = failure_set(&why, FAILURE_UNAVAILABLE, -hold_fd, "the image store is being swept");
-    else
-        r = lookup_pod(call, request->pod_sandbox_id, &pod, &why);
     if (r >= 0)
         r = make_spec(call, request, pod, &create.spec, &why);
     if (r < 0) {
+        fd_close(&hold_fd);
         cri_call_fail(call, &why);
         return;
     }
@@ -139,7 +140,45 @@ void cri_create_container(CriCall *call)
                  &(Forward){.answer = forward_empty(
                                 call, &runtime__v1__create_container_response__descriptor),
                             .fill = fill_created,
-                            .hold_fd = take_fd(&hold_fd)});
+                            .hold_fd = hold_fd});
+}
+
+/* A CreateContainer that waits for the end of a sweep of the image store. In the call's arena. */
+typedef struct Waiting {
+    CriCall *call;
+    EventSource *timer;
+    uint64_t deadline;
+} Waiting;
+
+static void try_to_create(void *data, uint32_t events)
+{
+    Waiting *waiting = data;
+    CriCall *call = waiting->call;
+    const Node *node = cri_call_node(call);
+    uint64_t now = clock_monotonic();
+    int hold_fd = image_store_hold(node->images);
+    Failure why;
+
+    (void)events;
+    waiting->timer = event_free(waiting->timer);
+    if (hold_fd >= 0) {
+        create_container(call, hold_fd);
+        return;
+    }
+    if (hold_fd == -EBUSY && now < waiting->deadline && !cri_call_is_gone(call) &&
+        event_add_timer(node->loop, now + SWEEP_RETRY, try_to_create, waiting, &waiting->timer) >=
+            0)
+        return;
+    (void)failure_set(&why, FAILURE_UNAVAILABLE, -hold_fd, "the image store is being swept");
+    cri_call_fail(call, &why);
+}
+
+void cri_create_container(CriCall *call)
+{
+    Waiting *waiting = arena_alloc(cri_call_arena(call), sizeof(*waiting));
+
+    *waiting = (Waiting){.call = call, .deadline = clock_monotonic() + SWEEP_PATIENCE};
+    try_to_create(waiting, 0);
 }
 
 /* A container of a pod that is ready, for calls that make no sense elsewhere. */

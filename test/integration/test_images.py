@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The image service, on images that podmonctl has loaded."""
 
+import fcntl
 import json
 import shutil
 import subprocess
 import sys
+import threading
 
 import grpc
 import pytest
@@ -82,6 +84,17 @@ def test_removal_leaves_running_containers_alone(node, make_pod):
     assert pod.exec(container, "ls", "/bin/ls").stdout == b"/bin/ls\n"
     code, text = status_of(pod.create, "true")
     assert code == grpc.StatusCode.NOT_FOUND and "busybox" in text
+
+
+@pytest.mark.parametrize("kind", ["shared", "exclusive"])
+def test_a_sweep_is_waited_for(node, pod, kind):
+    """Whoever sweeps the store has its lock for a moment, other users of it disturb nobody."""
+    with open(node.root / "images" / "use") as use:
+        fcntl.flock(use, fcntl.LOCK_EX if kind == "exclusive" else fcntl.LOCK_SH)
+        release = threading.Timer(0.3, fcntl.flock, (use, fcntl.LOCK_UN))
+        release.start()
+        pod.create("true")
+        release.join()
 
 
 def podmonctl(node, *arguments):
