@@ -89,7 +89,7 @@ def test_removal_leaves_running_containers_alone(node, make_pod):
 @pytest.mark.parametrize("kind", ["shared", "exclusive"])
 def test_a_sweep_is_waited_for(node, pod, kind):
     """Whoever sweeps the store has its lock for a moment, other users of it disturb nobody."""
-    with open(node.root / "images" / "use") as use:
+    with open(node.root / "images" / "use", "a") as use:
         fcntl.flock(use, fcntl.LOCK_EX if kind == "exclusive" else fcntl.LOCK_SH)
         release = threading.Timer(0.3, fcntl.flock, (use, fcntl.LOCK_UN))
         release.start()
