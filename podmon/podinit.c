@@ -104,8 +104,22 @@ static pid_t give_birth(const Birth *birth, int *ret_pidfd)
     _exit(127);
 }
 
+/* A process that could neither execute the program nor say so closes the pipe as well; by then it
+ * has lost its memory, and so its executable (exit_mm comes before exit_files, Linux 6.18). */
+static int check_program(pid_t pid)
+{
+    static const char name[] = "/memfd:init ";
+    char path[32], target[64];
+    ssize_t size;
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+    size = readlink(path, target, sizeof(target));
+    return size > (ssize_t)sizeof(name) && memcmp(target, name, sizeof(name) - 1) == 0 ? 0
+                                                                                       : -ENOEXEC;
+}
+
 /* 0 once the program runs: the pipe closes without a word. */
-static int await_program(int read_fd)
+static int await_program(int read_fd, pid_t pid)
 {
     struct pollfd ready = {.fd = read_fd, .events = POLLIN};
     int32_t error = 0;
@@ -118,7 +132,9 @@ static int await_program(int read_fd)
     if (r <= 0)
         return r < 0 ? -errno : -ETIMEDOUT;
     size = read(read_fd, &error, sizeof(error));
-    return size == 0 ? 0 : size == (ssize_t)sizeof(error) ? -error : -EIO;
+    if (size == 0)
+        return check_program(pid);
+    return size == (ssize_t)sizeof(error) ? -error : -EIO;
 }
 
 static int open_pidns(pid_t pid)
@@ -175,7 +191,7 @@ static int start(Sandbox *sandbox, const char *run_path, const CgroupEntry *cgro
         return -errno;
     }
     fd_close(&write_fd);
-    r = await_program(read_fd);
+    r = await_program(read_fd, sandbox->init_pid);
     if (r < 0)
         return r;
     sandbox->pidns_fd = open_pidns(sandbox->init_pid);
