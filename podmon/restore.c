@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -51,19 +52,23 @@ RestorePlan restore_plan(const Podmon__PodRecord *record, bool same_boot)
     return RESTORE_STOP;
 }
 
+/* −ENOENT: there is none, nor a copy. */
 static int load_record(Pod *pod, Failure *why)
 {
     ProtobufCMessage *message = NULL;
     int r =
         record_read_at(pod->run_fd, LAYOUT_STATE, &podmon__pod_record__descriptor, NULL, &message);
+    bool is_missing = r == -ENOENT;
 
     if (r < 0) {
         log_warning("the state file cannot be read (error %d); its copy has to do", -r);
         r = record_read_at(pod->root_fd, LAYOUT_STATE, &podmon__pod_record__descriptor, NULL,
                            &message);
     }
-    if (r < 0)
-        return failure_set(why, FAILURE_INTERNAL, -r, "cannot read the record of pod %s", pod->id);
+    if (r < 0) {
+        (void)failure_set(why, FAILURE_INTERNAL, -r, "cannot read the record of pod %s", pod->id);
+        return r == -ENOENT && !is_missing ? -EIO : r;
+    }
     pod->record = (Podmon__PodRecord *)message;
     pod->spec = pod->record->spec;
     if (!pod->spec || strcmp(pod->spec->id, pod->id) != 0)
@@ -351,7 +356,11 @@ int restore_pod(Pod *pod, PodKept *kept, Failure *why)
     if (r < 0)
         return failure_set(why, FAILURE_INTERNAL, -r, "cannot read the boot id");
     r = load_record(pod, why);
-    if (r < 0)
+    if (r == -ENOENT) {
+        r = teardown_finish_removal(pod, why);
+        event_loop_exit(pod->loop, EXIT_SUCCESS);
+    }
+    if (r < 0 || !pod->record)
         return r;
     same_boot = strcmp(pod->record->boot_id, boot_id) == 0;
     if (tell_start(pod, same_boot) < 0)

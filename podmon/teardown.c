@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "podmon/teardown.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -13,7 +14,9 @@
 #include "shared/cleanup.h"
 #include "shared/clock.h"
 #include "shared/faultpoint.h"
+#include "shared/fd.h"
 #include "shared/file.h"
+#include "shared/id.h"
 #include "shared/layout.h"
 #include "shared/log.h"
 
@@ -205,7 +208,30 @@ void teardown_stop_gracefully(Pod *pod)
 
 /* ---- remove */
 
-/* Both directories. The one in RUN, with the record, goes last: it says what is still to do. */
+/* How many containers have a directory in RUN/pods/<id>, which is deleted, if wanted; or −errno. */
+static int count_containers(const Pod *pod, bool delete)
+{
+    int fd = openat(pod->run_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), count = 0, r = 0;
+    DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *item;
+
+    if (!stream) {
+        fd_close(&fd);
+        return -errno;
+    }
+    while (r >= 0 && (item = readdir(stream))) {
+        if (!id_is_valid(item->d_name))
+            continue;
+        count++;
+        if (delete)
+            r = file_delete_tree_at(pod->run_fd, item->d_name);
+    }
+    (void)closedir(stream);
+    return r < 0 ? r : count;
+}
+
+/* Both directories. What the record describes goes before the record, which says what is still to
+ * do. */
 static int delete_directories(Pod *pod, Failure *why)
 {
     int r;
@@ -213,13 +239,24 @@ static int delete_directories(Pod *pod, Failure *why)
     pod->publish_timer = event_free(pod->publish_timer);
     pod->copy_timer = event_free(pod->copy_timer);
     r = file_delete_tree_at(pod->root_pods_fd, pod->id);
-
     if (r < 0)
         return failure_set(why, FAILURE_INTERNAL, -r, "cannot delete %s", pod->root_path);
-    r = file_delete_tree_at(pod->run_pods_fd, pod->id);
+    r = count_containers(pod, true);
+    if (r >= 0)
+        r = file_delete_tree_at(pod->run_pods_fd, pod->id);
     if (r < 0)
         return failure_set(why, FAILURE_INTERNAL, -r, "cannot delete %s", pod->run_path);
     return 0;
+}
+
+int teardown_finish_removal(Pod *pod, Failure *why)
+{
+    int count = count_containers(pod, false);
+
+    if (count != 0)
+        return failure_set(why, FAILURE_INTERNAL, count < 0 ? -count : ENOTEMPTY,
+                           "pod %s has no record, but containers", pod->id);
+    return delete_directories(pod, why);
 }
 
 /* The pod is STOPPED, or a removal of it failed before. */

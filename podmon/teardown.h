@@ -18,6 +18,10 @@ void teardown_stop_gracefully(Pod *pod);
 /* A container has settled, or the pod has become ready: goes on with what waited for it. */
 void teardown_go_on(Pod *pod);
 
+/* Of a pod without a record: its removal was cut short when only the directories were left, and is
+ * finished. FAILURE_INTERNAL if there is more than that. */
+int teardown_finish_removal(Pod *pod, Failure *why);
+
 /* After a restart, in STOPPING or REMOVING: goes on with what an earlier podmon began. */
 void teardown_resume(Pod *pod);
 
