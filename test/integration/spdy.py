@@ -13,6 +13,7 @@ import select
 import socket
 import ssl
 import struct
+import threading
 import time
 import urllib.parse
 import zlib
@@ -91,10 +92,51 @@ class Closed(Exception):
     """The other side ended the connection."""
 
 
+class Shared:
+    """A TLS connection that one thread reads while another writes, which OpenSSL's objects do not
+    bear (SSL_read(3) and SSL_write(3) of one connection at the same time)."""
+
+    def __init__(self, connection):
+        self.connection, self.lock = connection, threading.Lock()
+        self.seconds = connection.gettimeout()
+        connection.setblocking(False)
+
+    def _do(self, function, *arguments):
+        while True:
+            try:
+                with self.lock:
+                    return function(*arguments)
+            except ssl.SSLWantReadError:
+                ready = select.select([self.connection], [], [], self.seconds)
+            except ssl.SSLWantWriteError:
+                ready = select.select([], [self.connection], [], self.seconds)
+            if not any(ready):
+                raise TimeoutError("the other side is silent")
+
+    def recv(self, size):
+        return self._do(self.connection.recv, size)
+
+    def sendall(self, data):
+        view = memoryview(data)
+        while view:
+            view = view[self._do(self.connection.send, view[:1 << 16]):]
+
+    def pending(self):
+        return self.connection.pending()
+
+    def fileno(self):
+        return self.connection.fileno()
+
+    def close(self):
+        self.connection.close()
+
+
 class Bytes:
     """A TCP connection as a stream of bytes."""
 
     def __init__(self, connection, rest=b""):
+        if isinstance(connection, ssl.SSLSocket):
+            connection = Shared(connection)
         self.connection, self.buffer = connection, bytearray(rest)
 
     def read(self, size):
@@ -111,7 +153,7 @@ class Bytes:
         return data
 
     def ready(self, seconds=0):
-        decrypted = isinstance(self.connection, ssl.SSLSocket) and self.connection.pending()
+        decrypted = isinstance(self.connection, Shared) and self.connection.pending()
         return bool(self.buffer or decrypted or
                     select.select([self.connection], [], [], seconds)[0])
 
