@@ -14,6 +14,11 @@ import urllib.request
 import pytest
 
 from harness import BUSYBOX, busybox_layout, wait_for
+from test_limits import controllers
+
+needs_controllers = pytest.mark.skipif(
+    not {"memory", "cpu", "pids"} <= set(controllers()),
+    reason="the cgroups of this node have no memory, cpu and pids controllers")
 
 TOOL = pathlib.Path(os.environ.get("PODMON_CACHE", "/var/cache/podmon-test")) / "bin/crictl"
 pytestmark = pytest.mark.skipif(not TOOL.exists(), reason=f"{TOOL} is not built: test/cri/build-tools")
@@ -156,6 +161,7 @@ def test_ports_are_forwarded(node, make_pod):
         wait_for("the page", fetched)
 
 
+@needs_controllers
 def test_figures(node, pod):
     container = pod.start("sleep", "1000", name="counted")
     wait_for("a sample", lambda: node.v1.ContainerStats(
@@ -170,6 +176,7 @@ def test_figures(node, pod):
     assert "container_memory_working_set_bytes" in node.crictl("metricdescs").stdout
 
 
+@needs_controllers
 def test_events_and_changes(node, pod):
     container = pod.start("sleep", "1000")
     with running(node, "events", stderr=subprocess.DEVNULL) as process:
