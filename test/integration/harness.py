@@ -243,7 +243,8 @@ class Leaks:
                        check=True)
 
     def check(self):
-        result = subprocess.run([sys.executable, self.TOOL, "compare", self.path],
+        result = subprocess.run([sys.executable, self.TOOL, "compare", self.path,
+                                 "--within", "30"],
                                 stdout=subprocess.PIPE, text=True)
         assert result.returncode == 0, result.stdout
 

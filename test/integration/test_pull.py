@@ -371,9 +371,13 @@ def test_a_worker_has_a_group_of_its_own(puller, stub):
     assert [int(limit.read_text()) for limit in limits] == [512 << 20] * len(limits)
     assert limits or not (pathlib.Path("/sys/fs/cgroup/memory").exists() or "memory" in
                           pathlib.Path("/sys/fs/cgroup/cgroup.controllers").read_text())
-    unpacker = wait_for("an unpacker", lambda: pathlib.Path(
-        f"/proc/{worker}/task/{worker}/children").read_text().split())[0]
-    assert memory_group(unpacker) == group != memory_group(puller.process.pid)
+    assert memory_group(puller.process.pid) != group
+
+    def unpackers():  # One that has ended and is not reaped yet is in no group.
+        return pathlib.Path(f"/proc/{worker}/task/{worker}/children").read_text().split()
+
+    wait_for("an unpacker in the same group", lambda: any(
+        memory_group(child) == group for child in unpackers()))
     call.cancel()
     wait_for("its removal", lambda: not group.exists())
 
@@ -460,7 +464,8 @@ def test_a_client_certificate(puller, tmp_path, layout, configure):
         trust = f"[127.0.0.1:{port}]\nplain-http = no\nca = {tmp_path}/cert.pem\n"
         configure(trust)
         code, text = status_of(pull, puller, name)
-        assert code == grpc.StatusCode.UNAVAILABLE and "certificate" in text, text
+        # The server refuses after its handshake (TLS 1.3): what the client hears of it varies.
+        assert code == grpc.StatusCode.UNAVAILABLE, text
         configure(f"{trust}client-cert = {tmp_path}/cert.pem\nclient-key = {tmp_path}/key.pem\n")
         assert pull(puller, name)
 
