@@ -83,9 +83,9 @@ def test_systemd_has_nothing_to_say_about_the_units(installed):
 
 def test_the_first_caller_starts_the_service(installed):
     assert installed.v1.Version().runtime_name == "podmon"
+    # With this type, active means that it has said so itself.
+    assert property_of("podmon-dispatcher.service", "Type") == "notify"
     assert property_of("podmon-dispatcher.service", "ActiveState") == "active"
-    assert property_of("podmon-dispatcher.service", "StatusText") or \
-        property_of("podmon-dispatcher.service", "Type") == "notify"
     assert SOCKET.stat().st_mode & 0o777 == 0o600
 
 
@@ -118,8 +118,7 @@ def test_restarts_refuse_nobody_and_touch_no_pod(installed):
     stop.set()
     for caller in callers:
         caller.join()
-    refused = [failure for failure in failures if "onnect" in failure[1] or "refused" in failure[1]]
-    assert not refused, refused
+    assert not failures, failures
     assert harness.podmon_pid(pod) == pid
     assert pod.status(container).state == installed.v1_api.CONTAINER_RUNNING
     pod.remove()
