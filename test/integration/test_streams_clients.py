@@ -16,7 +16,7 @@ import threading
 import pytest
 
 from harness import SOURCE, wait_for
-from test_streams import Server, echo, exec_url
+from test_streams import Server, container, echo, exec_url, pod_id, shared  # noqa: F401
 
 CACHE = pathlib.Path(os.environ.get("PODMON_CACHE", "/var/cache/podmon-test"))
 CRICTL, GO_CLIENT = CACHE / "bin/crictl", CACHE / "bin/stream-client"
@@ -27,25 +27,6 @@ needs_crictl = pytest.mark.skipif(not CRICTL.exists(), reason="no crictl: test/c
 needs_go = pytest.mark.skipif(not GO_CLIENT.exists(),
                               reason="no stream-client: test/cri/build-tools")
 needs_python = pytest.mark.skipif(not PYTHON.exists(), reason=f"no {PYTHON}: test/setup")
-
-
-@pytest.fixture(scope="module")
-def shared(node):
-    import harness
-
-    pod = harness.Pod(node)
-    yield pod, pod.start("sleep", "100000")
-    pod.remove()
-
-
-@pytest.fixture
-def container(shared):
-    return shared[1]
-
-
-@pytest.fixture
-def pod_id(shared):
-    return shared[0].id
 
 
 def ask(port, data):
