@@ -24,11 +24,25 @@ def start_time(pid):
     return None
 
 
+def hit_podmon(pod, how):
+    """Sends the signal to the podmon that lives; returns its pid and start time. One that was found
+    may end before it is hit: then its successor is."""
+    def hit():
+        pid = podmon_pid(pod)
+        begun = pid and start_time(pid)
+        if not begun:
+            return None
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, how)
+            return pid, begun
+        return None
+
+    return wait_for("a podmon to hit", hit)
+
+
 def kill_podmon(pod, how=signal.SIGKILL):
     """Kills it and waits until it is gone (by a signal that ends it)."""
-    pid = wait_for("a podmon", lambda: podmon_pid(pod))
-    begun = start_time(pid)
-    os.kill(pid, how)
+    pid, begun = hit_podmon(pod, how)
     if how == signal.SIGKILL:
         wait_for("it is gone", lambda: start_time(pid) != begun)
     return pid

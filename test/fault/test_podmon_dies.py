@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A podmon crashes or is killed: no container notices, no line is lost, no exit code."""
 
+import contextlib
 import os
 import random
 import signal
@@ -67,7 +68,8 @@ def test_exit_codes_of_the_meantime_are_known(node, pod, how):
         os.kill(pid, signal.SIGSTOP)
         pause(0.6)
         os.kill(pid, how)
-        os.kill(pid, signal.SIGCONT)
+        with contextlib.suppress(ProcessLookupError):  # killed, and no longer there to be continued
+            os.kill(pid, signal.SIGCONT)
         status = pod.wait(container)
         assert (status.exit_code, status.reason) == (code, "Error" if code else "Completed")
         wait_for("a podmon", lambda: podmon_pid(pod))
@@ -96,7 +98,8 @@ def test_three_crashes_in_a_minute_end_it_and_another_begins(node, pod):
     begun = start_time(pid)
     for _ in range(4):
         if start_time(pid) == begun:
-            os.kill(pid, signal.SIGSEGV)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSEGV)
         pause(0.2)
     wait_for("another process", lambda: podmon_pid(pod) not in (None, pid))
     status, _ = finish_counter(pod, container)

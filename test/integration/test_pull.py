@@ -386,7 +386,8 @@ def test_a_killed_worker_is_told(puller, stub):
     request = puller.v1_api.PullImageRequest(image=spec(puller, f"{stub}/lie/slow"))
     call = puller.v1.services[1].PullImage.future(request)
     for worker in wait_for("a worker", lambda: workers(puller)):
-        os.kill(worker, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGKILL)
     assert "ended early (signal 9)" in call.exception().details()
 
 

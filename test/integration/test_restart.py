@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The dispatcher holds nothing: killed at any moment, it answers as before."""
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -98,7 +99,8 @@ def kill_podmon(pod):
         except OSError:
             continue
         if arguments[0] == b"podmon" and pod.id.encode() in arguments:
-            os.kill(int(process.name), signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(process.name), signal.SIGKILL)
             wait_for("it is gone", lambda: not process.exists())
 
 
