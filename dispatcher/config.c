@@ -207,6 +207,8 @@ static const Setting settings[] = {
     {"dispatcher", "run_dir", &kind_path, FIELD(run_dir), 0, PATH_MAX - 1, "/run/podmon"},
     {"dispatcher", "root_dir", &kind_path, FIELD(root_dir), 0, PATH_MAX - 1, "/var/lib/podmon"},
     {"dispatcher", "podmon", &kind_path, FIELD(podmon), 0, PATH_MAX - 1, NULL},
+    {"dispatcher", "podmon_timeout_ms", &kind_number_32, FIELD(podmon_timeout_ms), 0, 3600000,
+     "60000"},
     {"dispatcher", "log_level", &kind_level, FIELD(log_level), LOG_LEVEL_ERROR, LOG_LEVEL_DEBUG,
      "info"},
     {"cgroup", "systemd", &kind_switch, FIELD(systemd), 0, 0, "yes"},

@@ -14,11 +14,12 @@
 
 typedef struct Config {
     /* [dispatcher] */
-    char *listen;       /* path of the gRPC socket */
-    char *run_dir;      /* tmpfs */
-    char *root_dir;     /* disk */
-    char *podmon;       /* the podmon binary; NULL: where main finds it */
-    uint32_t log_level; /* 3 error .. 7 debug */
+    char *listen;               /* path of the gRPC socket */
+    char *run_dir;              /* tmpfs */
+    char *root_dir;             /* disk */
+    char *podmon;               /* the podmon binary; NULL: where main finds it */
+    uint32_t podmon_timeout_ms; /* one that does not answer for so long begins anew; 0: never */
+    uint32_t log_level;         /* 3 error .. 7 debug */
 
     /* [cgroup] */
     bool systemd; /* scopes by systemd where it runs; false: never */

@@ -126,7 +126,8 @@ static int dispatcher_open_node(Dispatcher *dispatcher, Failure *why)
         r = image_store_open(config->root_dir, &node->images, why);
     if (r < 0)
         return r;
-    r = pod_guard_new(node->loop, node->pods, &paths, &node->guard);
+    r = pod_guard_new(node->loop, node->pods, &paths, config->podmon_timeout_ms * CLOCK_MILLISECOND,
+                      &node->guard);
     if (r >= 0)
         r = pod_client_new(node->loop, config->run_dir, node->guard, &node->client);
     if (r < 0)

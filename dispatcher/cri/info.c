@@ -5,6 +5,7 @@
 
 #include "dispatcher/config.h"
 #include "dispatcher/cri/info_plan.h"
+#include "shared/clock.h"
 
 static Podmon__Pair *make_pair(Arena *arena, const char *key, cJSON *json)
 {
@@ -43,7 +44,8 @@ static const char *phase_name(const ProtobufCEnumDescriptor *phases, int phase)
     return value ? value->name : "unknown";
 }
 
-Podmon__Pair **info_of_pod(Arena *arena, const Podmon__PodRecord *pod, size_t *ret_count)
+Podmon__Pair **info_of_pod(Arena *arena, const Podmon__PodRecord *pod, uint64_t silence,
+                           size_t *ret_count)
 {
     const Podmon__CgroupPlan *cgroup = pod->spec->cgroup;
     cJSON *json = cJSON_CreateObject();
@@ -60,6 +62,8 @@ Podmon__Pair **info_of_pod(Arena *arena, const Podmon__PodRecord *pod, size_t *r
     (void)cJSON_AddStringToObject(json, "podmonVersion", pod->podmon_version);
     (void)cJSON_AddNumberToObject(json, "podmonStarts", pod->podmon_starts);
     (void)cJSON_AddStringToObject(json, "podmonCrash", pod->podmon_crash);
+    (void)cJSON_AddNumberToObject(json, "podmonSilentSeconds",
+                                  (double)silence / (double)CLOCK_SECOND);
     (void)cJSON_AddItemToObject(json, "plan", info_plan(&pod->spec->base));
     return make_single(arena, json, ret_count);
 }

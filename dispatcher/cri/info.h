@@ -7,8 +7,10 @@
 #include "dispatcher/node.h"
 #include "podmon.pb-c.h"
 
-/* Each returns pairs in the arena, with their number. */
-Podmon__Pair **info_of_pod(Arena *arena, const Podmon__PodRecord *pod, size_t *ret_count);
+/* Each returns pairs in the arena, with their number. `silence`: nanoseconds for which the pod's
+ * podmon has not answered. */
+Podmon__Pair **info_of_pod(Arena *arena, const Podmon__PodRecord *pod, uint64_t silence,
+                           size_t *ret_count);
 Podmon__Pair **info_of_container(Arena *arena, const Podmon__PodRecord *pod,
                                  const Podmon__ContainerRecord *container, size_t *ret_count);
 Podmon__Pair **info_of_image(Arena *arena, const Podmon__ImageRecord *image, size_t *ret_count);

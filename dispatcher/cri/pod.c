@@ -10,6 +10,7 @@
 #include "dispatcher/cri/lookup.h"
 #include "dispatcher/cri/map.h"
 #include "dispatcher/cri/raise.h"
+#include "dispatcher/pods/guard.h"
 #include "dispatcher/pods/launch.h"
 #include "runtime_v1.pb-c.h"
 #include "shared/clock.h"
@@ -164,7 +165,9 @@ void cri_pod_sandbox_status(CriCall *call)
     for (size_t i = 0; i < pod->record->n_containers; i++)
         response.containers_statuses[i] = raise_container_status(arena, pod->record->containers[i]);
     if (request->verbose) {
-        info = info_of_pod(arena, pod->record, &response.n_info);
+        info = info_of_pod(arena, pod->record,
+                           pod_guard_silence(cri_call_node(call)->guard, pod->record->spec->id),
+                           &response.n_info);
         response.info =
             map_from_pairs(arena, &runtime__v1__pod_sandbox_status_response__info_entry__descriptor,
                            info, response.n_info);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "dispatcher/pods/pulse.h"
 #include "shared/cleanup.h"
 #include "shared/clock.h"
 #include "shared/fd.h"
@@ -18,6 +19,7 @@
 enum {
     RESTARTS_AT_ONCE = 50, /* then each waits twice as long as the one before */
     RESTART_SECONDS_MAX = 60,
+    RETRY_SECONDS = 1,   /* until one that could not be started is tried again */
     CALM_SECONDS = 120,  /* without a restart: it is forgotten that there were any */
     UNSIGNED_SECONDS = 2 /* for a new pod's podmon to sign the record, before it is missed */
 };
@@ -39,6 +41,7 @@ typedef struct Ward {
     uint64_t podmon_start;
     int podmon_fd;
     EventSource *podmon_source;
+    Pulse *pulse; /* NULL: nobody asks */
     LaunchKept *kept;
     size_t kept_count;
     EventSource *restart;
@@ -51,6 +54,7 @@ struct PodGuard {
     EventLoop *loop;
     PodIndex *index;
     LaunchPaths paths;
+    uint64_t patience;
     Ward *wards;
     Child *children;
     int index_fd; /* a copy, because others watch the index too */
@@ -103,14 +107,20 @@ static void ward_release(Ward *ward)
     ward->kept_count = 0;
 }
 
+static void ward_forget(Ward *ward)
+{
+    ward->pulse = pulse_free(ward->pulse);
+    ward->podmon_source = event_free(ward->podmon_source);
+    fd_close(&ward->podmon_fd);
+}
+
 static void ward_free(Ward *ward)
 {
     *ward->link = ward->next;
     if (ward->next)
         ward->next->link = ward->link;
-    (void)event_free(ward->podmon_source);
+    ward_forget(ward);
     (void)event_free(ward->restart);
-    fd_close(&ward->podmon_fd);
     ward_release(ward);
     free(ward);
 }
@@ -152,19 +162,6 @@ static void ward_keep(Ward *ward, const Podmon__PodRecord *record)
 
 /* ---- restarts */
 
-static void ward_restart(void *data, uint32_t events)
-{
-    Ward *ward = data;
-    Failure why = {0};
-
-    (void)events;
-    ward->restart = event_free(ward->restart);
-    if (!ward->wanted)
-        return;
-    if (pod_guard_start(ward->guard, ward->id, &why) < 0)
-        log_error("The pod %.*s is without its podmon: %s", ID_SHORT, ward->id, why.text);
-}
-
 static uint64_t restart_delay(Ward *ward)
 {
     uint64_t now = clock_monotonic(), seconds = 0;
@@ -179,6 +176,8 @@ static uint64_t restart_delay(Ward *ward)
     return seconds * CLOCK_SECOND;
 }
 
+static void ward_restart(void *data, uint32_t events);
+
 static void ward_miss(Ward *ward, uint64_t delay)
 {
     if (ward->restart)
@@ -186,6 +185,21 @@ static void ward_miss(Ward *ward, uint64_t delay)
     if (event_add_timer(ward->guard->loop, clock_monotonic() + delay, ward_restart, ward,
                         &ward->restart) < 0)
         log_error("no memory to replace the podmon of pod %.*s", ID_SHORT, ward->id);
+}
+
+static void ward_restart(void *data, uint32_t events)
+{
+    Ward *ward = data;
+    Failure why = {0};
+
+    (void)events;
+    ward->restart = event_free(ward->restart);
+    if (!ward->wanted)
+        return;
+    if (pod_guard_start(ward->guard, ward->id, &why) >= 0)
+        return;
+    log_error("The pod %.*s is without its podmon: %s", ID_SHORT, ward->id, why.text);
+    ward_miss(ward, restart_delay(ward) + RETRY_SECONDS * CLOCK_SECOND);
 }
 
 static void podmon_ended(void *data, uint32_t events)
@@ -196,8 +210,7 @@ static void podmon_ended(void *data, uint32_t events)
 
     (void)events;
     (void)snprintf(id, sizeof(id), "%s", ward->id);
-    ward->podmon_source = event_free(ward->podmon_source);
-    fd_close(&ward->podmon_fd);
+    ward_forget(ward);
     ward->podmon = 0;
     /* What it has published last says whether it was through; the ward may end here. */
     pod_index_sync(guard->index);
@@ -213,8 +226,7 @@ static void ward_watch(Ward *ward, const Podmon__ProcessIdentity *podmon)
 {
     if (podmon->pid == ward->podmon && podmon->start_time == ward->podmon_start)
         return;
-    ward->podmon_source = event_free(ward->podmon_source);
-    fd_close(&ward->podmon_fd);
+    ward_forget(ward);
     ward->podmon = podmon->pid;
     ward->podmon_start = podmon->start_time;
     ward->podmon_fd = process_open(podmon->pid, podmon->start_time);
@@ -225,6 +237,10 @@ static void ward_watch(Ward *ward, const Podmon__ProcessIdentity *podmon)
         log_error("the podmon of pod %.*s cannot be watched", ID_SHORT, ward->id);
     else
         ward->restart = event_free(ward->restart);
+    if (ward->podmon_source && ward->guard->patience > 0 &&
+        pulse_new(ward->guard->loop, ward->guard->paths.run_dir, ward->id, ward->podmon_fd,
+                  ward->guard->patience, &ward->pulse) < 0)
+        log_error("nobody asks the podmon of pod %.*s whether it is well", ID_SHORT, ward->id);
 }
 
 /* One that has signed the record is watched by the ward; one that has died before is missed here.
@@ -301,14 +317,15 @@ static void index_ready(void *data, uint32_t events)
     pod_index_sync(guard->index);
 }
 
-int pod_guard_new(EventLoop *loop, PodIndex *index, const LaunchPaths *paths, PodGuard **ret)
+int pod_guard_new(EventLoop *loop, PodIndex *index, const LaunchPaths *paths, uint64_t patience,
+                  PodGuard **ret)
 {
     PodGuard *guard = calloc(1, sizeof(*guard));
     int r = 0;
 
     if (!guard)
         return -ENOMEM;
-    *guard = (PodGuard){.loop = loop, .index = index, .paths = *paths};
+    *guard = (PodGuard){.loop = loop, .index = index, .paths = *paths, .patience = patience};
     guard->index_fd = fcntl(pod_index_fd(index), F_DUPFD_CLOEXEC, 0);
     if (guard->index_fd < 0)
         r = -errno;
@@ -349,6 +366,13 @@ PodGuard *pod_guard_free(PodGuard *guard)
     fd_close(&guard->index_fd);
     free(guard);
     return NULL;
+}
+
+uint64_t pod_guard_silence(const PodGuard *guard, const char *pod_id)
+{
+    const Ward *ward = ward_find(guard, pod_id);
+
+    return ward && ward->pulse ? pulse_silence(ward->pulse) : 0;
 }
 
 int pod_guard_start(PodGuard *guard, const char *pod_id, Failure *why)

@@ -27,7 +27,8 @@ enum {
 typedef struct Entry {
     Pod pod; /* record NULL: not readable */
     char id[ID_SIZE];
-    int watch; /* inotify's, or −1 for a pod known only from ROOT */
+    int watch;   /* inotify's; −1: none */
+    bool in_run; /* or known only from ROOT */
     bool changed;
     bool complained;
     bool found; /* by the scan under way */
@@ -39,6 +40,7 @@ struct PodIndex {
     char boot_id[LAYOUT_BOOT_ID_SIZE];
     int inotify_fd;
     int pods_watch;
+    bool incomplete; /* there may be pods that a scan was too short of means to find */
     Entry **entries;
     size_t entries_count, entries_capacity;
     const Pod **shown; /* by age */
@@ -205,7 +207,7 @@ static bool is_damage(int r)
  * once, and its directory stays. */
 static void entry_load(PodIndex *index, Entry *entry)
 {
-    const char *base = entry->watch >= 0 ? index->run_pods : index->root_pods;
+    const char *base = entry->in_run ? index->run_pods : index->root_pods;
     Podmon__PodRecord *record = NULL;
     int r = read_record(base, entry->id, &record);
 
@@ -233,55 +235,70 @@ static void entry_load(PodIndex *index, Entry *entry)
     tell_observer(index, entry->id, &entry->pod);
 }
 
-/* A directory of RUN takes the place of what ROOT said of the same pod. */
+/* A directory of RUN takes the place of what ROOT said of the same pod. One that cannot be watched
+ * (there is a limit to watches) is read anew at every look. */
 static void entry_appear(PodIndex *index, const char *id)
 {
     char path[PATH_MAX];
     Entry *entry = entry_find(index, id);
 
-    if (!entry && entry_add(index, id, &entry) < 0)
+    if (!entry && entry_add(index, id, &entry) < 0) {
+        index->incomplete = true;
         return;
+    }
     entry->changed = true;
+    entry->in_run = true;
     if (entry->watch >= 0 ||
         snprintf(path, sizeof(path), "%s/%s", index->run_pods, id) >= (int)sizeof(path))
         return;
     entry->watch = inotify_add_watch(index->inotify_fd, path,
                                      IN_MOVED_TO | IN_ONLYDIR | IN_DONT_FOLLOW | IN_EXCL_UNLINK);
-    if (entry->watch < 0)
+    if (entry->watch < 0 && (errno == ENOENT || errno == ENOTDIR))
         entry_remove(index, entry);
 }
 
-static void scan(PodIndex *index, const char *directory, bool run)
+/* False if there may be more than could be read. */
+static bool scan(PodIndex *index, const char *directory, bool run)
 {
     DIR *stream = opendir(directory);
     struct dirent *item;
     Entry *entry;
+    bool complete;
 
     if (!stream)
-        return;
-    while ((item = readdir(stream))) {
+        return errno == ENOENT;
+    while ((errno = 0, item = readdir(stream))) {
         if (!id_is_valid(item->d_name))
             continue;
         if (run)
             entry_appear(index, item->d_name);
-        else if (!entry_find(index, item->d_name))
-            (void)entry_add(index, item->d_name, &entry);
+        else if (!entry_find(index, item->d_name) && entry_add(index, item->d_name, &entry) < 0)
+            index->incomplete = true;
         entry = entry_find(index, item->d_name);
         if (entry)
             entry->found = true;
     }
+    complete = errno == 0;
     (void)closedir(stream);
+    return complete;
 }
 
 /* Whatever inotify had to say: every record is read again, and what is not found is gone. */
 static void scan_all(PodIndex *index)
 {
+    bool run_complete, root_complete;
+
     for (size_t i = 0; i < index->entries_count; i++) {
         index->entries[i]->found = false;
         index->entries[i]->changed = true;
     }
-    scan(index, index->run_pods, true);
-    scan(index, index->root_pods, false);
+    index->incomplete = false;
+    run_complete = scan(index, index->run_pods, true);
+    root_complete = scan(index, index->root_pods, false);
+    if (!run_complete || !root_complete) {
+        index->incomplete = true; /* Nothing is known to be gone. */
+        return;
+    }
     for (size_t i = index->entries_count; i > 0; i--)
         if (!index->entries[i - 1]->found)
             entry_remove(index, index->entries[i - 1]);
@@ -358,6 +375,11 @@ void pod_index_sync(PodIndex *index)
     uint64_t before = index->generation;
 
     take_events(index);
+    if (index->incomplete)
+        scan_all(index);
+    for (size_t i = index->entries_count; i > 0; i--)
+        if (index->entries[i - 1]->in_run && index->entries[i - 1]->watch < 0)
+            entry_appear(index, index->entries[i - 1]->id);
     for (size_t i = 0; i < index->entries_count; i++)
         if (index->entries[i]->changed)
             entry_load(index, index->entries[i]);

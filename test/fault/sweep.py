@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """System calls that fail, one after the other: strace at one process for the time of one request."""
 
+import collections
 import contextlib
 import os
 import pathlib
@@ -20,15 +21,16 @@ SPARED = "exit,exit_group,rt_sigreturn,futex,restart_syscall,execve,close,epoll_
 
 
 class Injection:
-    """The `ordinal`-th system call of the process fails with `error`, or is its last ("KILL")."""
+    """The `ordinal`-th of the process's calls of one kind, or of every kind, fails with `error`, or
+    is its last ("KILL"). Without an error nothing fails."""
 
-    def __init__(self, pid, error, ordinal):
+    def __init__(self, pid, error, ordinal=0, kind=f"!{SPARED}"):
         self.pid = pid
         how = "signal=KILL" if error == "KILL" else f"error={error}"
         self.out = tempfile.NamedTemporaryFile(prefix="sweep-")
         self.strace = subprocess.Popen(
-            ["strace", "-q", "-p", str(pid), "-o", self.out.name,
-             "-e", f"inject=!{SPARED}:{how}:when={ordinal}"],
+            ["strace", "-q", "-p", str(pid), "-o", self.out.name, "-e",
+             f"inject={kind}:{how}:when={ordinal}" if error else f"trace={kind}"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
     def __enter__(self):
@@ -44,6 +46,15 @@ class Injection:
     def has_struck(self):
         text = pathlib.Path(self.out.name).read_text(errors="replace")
         return "(INJECTED)" in text or "= ?\n" in text  # of a call that never came back
+
+    def calls(self):
+        """What was called, in order: (kind, how many of this kind so far)."""
+        count = collections.Counter()
+        names = (line.split("(", 1)[0] for line in
+                 pathlib.Path(self.out.name).read_text(errors="replace").splitlines())
+        for name in (name for name in names if name.isidentifier()):
+            count[name] += 1
+            yield name, count[name]
 
 
 def read(pid, name):
@@ -116,9 +127,9 @@ class Life:
             self.problem = error.details()
             if name == "StartContainer" and error.code() != grpc.StatusCode.UNAVAILABLE:
                 with contextlib.suppress(grpc.RpcError):
-                    self.node.v1.RemoveContainer(container_id=self.container)
+                    self.node.v1.RemoveContainer(container_id=self.container, rpc_timeout=3)
                     self.container_config.metadata.attempt += 1
-                    self.create()
+                    self.create(timeout=3)
             return False
 
 
@@ -128,21 +139,20 @@ def revive(node):
         node.start()
 
 
-def strike(node, life, step, target, error, ordinal, fault):
-    """Carries the step out while the `ordinal`-th call of the target fails; True if it came to
-    that."""
+def strike(node, life, step, target, fault, *failure):
+    """Carries the step out under an Injection(pid, *failure) of the target, which is returned."""
     if step == "RemovePodSandbox":  # the podmon that has stopped the pod is on its way out
         wait_for("no podmon", lambda: not podmon_pid(life))
     if target == "podmon" and step in ("RunPodSandbox", "RemovePodSandbox"):
-        return strike_newborn(node, life, step, error, ordinal, fault)
+        return strike_newborn(node, life, step, fault, *failure)
     pid = podmon_pid(life) if target == "podmon" else node.process.pid
-    with Injection(pid, error, ordinal) as injection:
+    with Injection(pid, *failure) as injection:
         with contextlib.suppress(grpc.RpcError):
             life.steps[step](timeout=5)
-    return injection.has_struck()
+    return injection
 
 
-def strike_newborn(node, life, step, error, ordinal, fault):
+def strike_newborn(node, life, step, fault, *failure):
     """The podmon that this step starts is stopped at its first breath, until strace is there."""
     request = life.steps[step]
     fault("podmon-begun=1*stop")
@@ -150,11 +160,11 @@ def strike_newborn(node, life, step, error, ordinal, fault):
     caller = threading.Thread(target=quietly, args=[request])
     caller.start()
     pid = wait_for("the new podmon", lambda: next(iter(set(stopped_podmons(node)) - before), None))
-    with Injection(pid, error, ordinal) as injection:
+    with Injection(pid, *failure) as injection:
         fault()  # its successors are not to be stopped
         os.kill(pid, signal.SIGCONT)
         caller.join()
-    return injection.has_struck()
+    return injection
 
 
 def quietly(request):

@@ -2,14 +2,15 @@
 """Hung pods, killed dispatchers, damaged records, full disks: others do not notice."""
 
 import os
+import shutil
 import signal
 import subprocess
 import time
 
 import pytest
 
-from harness import Pod, wait_for
-from support import counter, finish_counter, kill_podmon, pause, podmon_pid
+from harness import Pod, info, wait_for
+from support import (counter, finish_counter, kill_podmon, pause, podmon_pid, start_time, taken_up)
 
 
 def test_hung_pods_do_not_slow_the_others(node, make_pod, full):
@@ -39,6 +40,46 @@ def test_hung_pods_do_not_slow_the_others(node, make_pod, full):
             os.kill(pid, signal.SIGCONT)
     for call in waiting:
         call.result()
+
+
+@pytest.fixture
+def impatient(node):
+    """A dispatcher that soon loses patience with a podmon."""
+    directory = node.base / "podmon.conf.d"
+    directory.mkdir()
+    (directory / "patience.conf").write_text("[dispatcher]\npodmon_timeout_ms = 6000\n")
+    node.restart(signal.SIGTERM)
+    yield node
+    shutil.rmtree(directory)
+    node.restart(signal.SIGTERM)
+
+
+def silence(pod):
+    return info(pod.node.v1.PodSandboxStatus(pod_sandbox_id=pod.id,
+                                             verbose=True))["podmonSilentSeconds"]
+
+
+def test_a_hung_podmon_is_told_and_begins_anew(impatient, pod, make_pod):
+    """Stopped: its silence is in the pod's status; then it goes on in its own process."""
+    container = pod.start(*counter())
+    pid = podmon_pid(pod)
+    begun = start_time(pid)
+    os.kill(pid, signal.SIGSTOP)
+    wait_for("its silence is told", lambda: silence(pod) > 1)
+    assert make_pod().run("echo", "fine")[1] == "fine\n"
+    wait_for("it has begun anew", lambda: taken_up(impatient, pod)[0] > 0)
+    assert "SIGABRT" in taken_up(impatient, pod)[1]
+    assert podmon_pid(pod) == pid and start_time(pid) == begun
+    wait_for("it answers", lambda: silence(pod) < 1)
+    status, lines = finish_counter(pod, container)
+    assert status.exit_code == 7 and lines > 0
+
+
+def test_a_podmon_that_hangs_in_a_request(impatient, pod, fault):
+    """Nobody continues it: the one that begins anew carries the request out."""
+    fault("container-recorded=1*delay(3600000)")
+    assert pod.run("echo", "done")[1] == "done\n"
+    assert taken_up(impatient, pod)[0] > 0
 
 
 def test_the_dispatcher_is_killed_again_and_again(node, pod, full):

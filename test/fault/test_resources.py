@@ -199,6 +199,24 @@ def test_no_more_processes(node, pod, who):
     other.remove()
 
 
+def test_no_more_watches(node):
+    """inotify_add_watch fails for good: pods are seen all the same, and their changes."""
+    strace = subprocess.Popen(
+        ["strace", "-q", "-p", str(node.process.pid), "-o", "/dev/null", "-e",
+         "inject=inotify_add_watch:error=ENOSPC"], stderr=subprocess.DEVNULL)
+    try:
+        wait_for("strace", lambda: f"TracerPid:\t{strace.pid}" in
+                 pathlib.Path(f"/proc/{node.process.pid}/status").read_text())
+        pod = Pod(node)
+        assert pod.run("echo", "seen")[1] == "seen\n"
+        assert [item.id for item in node.v1.ListPodSandbox().items] == [pod.id]
+    finally:
+        strace.send_signal(signal.SIGINT)
+        strace.wait()
+    pod.remove()
+    assert not node.v1.ListPodSandbox().items
+
+
 def test_interrupted_at_every_turn(node, pod):
     """Every third read, write, wait and poll of podmon ends with EINTR."""
     strace = subprocess.Popen(

@@ -61,6 +61,63 @@ TEST(another_kind_is_refused)
              -EBADMSG);
 }
 
+/* A pod with two containers, as it lies on disk: some two thousand bytes. */
+static int write_pod(const Scratch *scratch, const char *at)
+{
+    Podmon__PodRecord pod = PODMON__POD_RECORD__INIT;
+    Podmon__PodSpec spec = PODMON__POD_SPEC__INIT;
+    Podmon__PodName name = PODMON__POD_NAME__INIT;
+    Podmon__ContainerSpec plan = PODMON__CONTAINER_SPEC__INIT;
+    Podmon__ContainerRecord one = PODMON__CONTAINER_RECORD__INIT;
+    Podmon__ContainerRecord *both[] = {&one, &one};
+    char long_text[801], *argv[] = {long_text};
+
+    memset(long_text, 'x', sizeof(long_text) - 1);
+    long_text[sizeof(long_text) - 1] = '\0';
+    plan.argv = argv;
+    plan.n_argv = 1;
+    one.spec = &plan;
+    one.exit_code = 3;
+    name.name = long_text + 700;
+    spec.name = &name;
+    pod.spec = &spec;
+    pod.containers = both;
+    pod.n_containers = 2;
+    return record_write_at(scratch->fd, at, &pod.base, 0600, FILE_SYNC_NO);
+}
+
+static int read_damaged(const Scratch *scratch, const char *record, size_t size)
+{
+    CLEANUP(pair_free) ProtobufCMessage *message = NULL;
+    int r = file_write_at(scratch->fd, "damaged", record, size, 0600, FILE_SYNC_NO);
+
+    if (r < 0)
+        return r;
+    return record_read_at(scratch->fd, "damaged", &podmon__pod_record__descriptor, NULL, &message);
+}
+
+/* More than ten thousand: every bit flipped, every length cut. */
+TEST(no_damaged_pod_is_taken_for_one)
+{
+    SCRATCH(scratch);
+    AUTO_FREE char *record = NULL;
+    size_t size = 0, variants = 0;
+
+    CHECK_EQ(write_pod(&scratch, "pod"), 0);
+    CHECK_EQ(file_read_at(scratch.fd, "pod", 64 * 1024, &record, &size), 0);
+    CHECK_EQ(read_damaged(&scratch, record, size), 0);
+    for (size_t i = 0; i < size; i++) {
+        for (int bit = 0; bit < 8; bit++, variants++) {
+            record[i] = (char)(record[i] ^ (1 << bit));
+            CHECK_EQ(read_damaged(&scratch, record, size), -EBADMSG);
+            record[i] = (char)(record[i] ^ (1 << bit));
+        }
+        CHECK_EQ(read_damaged(&scratch, record, i), -EBADMSG);
+        variants++;
+    }
+    CHECK(variants > 10000);
+}
+
 TEST(every_flipped_byte_is_noticed)
 {
     SCRATCH(scratch);
