@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -38,6 +39,13 @@ static int parse_address(const char *text, Address *ret)
     return -EINVAL;
 }
 
+static bool is_loopback(const Address *address)
+{
+    return address->any.sa_family == AF_INET
+               ? ntohl(address->v4.sin_addr.s_addr) >> IN_CLASSA_NSHIFT == IN_LOOPBACKNET
+               : IN6_IS_ADDR_LOOPBACK(&address->v6.sin6_addr);
+}
+
 /* The port is at the same place in both. */
 static int listen_at(Address address, uint16_t port)
 {
@@ -47,6 +55,10 @@ static int listen_at(Address address, uint16_t port)
     int one = 1;
 
     address.v4.sin_port = htons(port);
+    /* What goes from a loopback address stays here, where nothing can be congested, and some of
+     * the ways to avoid that (BBR) would take half of a stream's time. Connections inherit it. */
+    if (is_loopback(&address))
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", strlen("reno"));
     /* Sessions of an earlier dispatcher still have this port as theirs. */
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
         bind(fd, &address.any, size) < 0 || listen(fd, ENDPOINT_CONNECTIONS_MAX) < 0)

@@ -89,7 +89,7 @@ static void on_closed(void *data)
 /* The answer is all there is to say. */
 static int refuse(EventLoop *loop, const StreamPlan *plan, const Handshake *handshake)
 {
-    static const LinkEvents events = {no_input, no_room, on_closed, on_closed};
+    static const LinkEvents events = {no_input, no_room, on_closed, on_closed, NULL};
     struct iovec answer = {(void *)(uintptr_t)handshake->answer, handshake->size};
     Link *link = NULL;
     int r = link_new(loop, plan->client_fd, &events, loop, &link);

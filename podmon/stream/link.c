@@ -2,20 +2,19 @@
 #include "podmon/stream/link.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "podmon/stream/queue.h"
 #include "shared/clock.h"
 #include "shared/fd.h"
 
 enum {
     READ_SIZE = 128 * 1024,
-    READS_PER_EVENT = 4,
+    READS_PER_EVENT = 16,
+    TAKES_MAX = 3,           /* tried in vain: in a frame's rest, in a header, behind it */
     COPY_MAX = 64 * 1024,    /* of a link_take that does not move */
     MOVE_MIN = 32 * 1024,    /* what is less is copied: small pieces could pin many pages */
     UNSENT_MAX = 256 * 1024, /* bytes in the socket that the client has no room for yet */
@@ -45,9 +44,10 @@ struct Link {
     bool is_unanswered; /* at the last look something was under way */
     bool wants_room;    /* somebody has been told that there is none */
     bool may_move;      /* the last take was of many bytes: the next tries not to copy them */
-    int pipe[2];        /* where bytes are between two descriptors; −1: not needed yet */
+    int takes;          /* to be tried before reading on as usual: much comes */
 
     ByteQueue queue;
+    Conduit conduit; /* empty but between a link_take and its link_move */
     uint8_t input[READ_SIZE];
     uint8_t taken[COPY_MAX];
 };
@@ -150,17 +150,38 @@ static void flush(Link *link)
         drain(link);
 }
 
+/* True: the owner has taken some, which does not have to be read. Else *ret_size is what may be. */
+static bool take_input(Link *link, size_t *ret_size)
+{
+    ssize_t size = -EINVAL;
+
+    *ret_size = sizeof(link->input);
+    if (link->takes > 0 && link->state == LINK_OPEN) {
+        link->takes--;
+        size = link->events->take(link->data, link->fd, ret_size);
+    }
+    if (size > 0)
+        link->takes = TAKES_MAX;
+    return size > 0;
+}
+
 static void read_input(Link *link)
 {
     for (int i = 0; i < READS_PER_EVENT && link->state != LINK_DEAD && is_reading(link); i++) {
-        ssize_t size = recv(link->fd, link->input, sizeof(link->input), MSG_DONTWAIT);
+        size_t wanted;
+        ssize_t size;
 
+        if (take_input(link, &wanted))
+            continue;
+        size = recv(link->fd, link->input, wanted, MSG_DONTWAIT);
         if (size < 0 && (errno == EINTR || errno == EAGAIN))
             return;
         if (size <= 0) {
             die(link);
             return;
         }
+        if (size >= MOVE_MIN && link->events->take)
+            link->takes = TAKES_MAX;
         link->last_active = clock_monotonic();
         if (link->state == LINK_OPEN)
             link->events->input(link->data, link->input, (size_t)size);
@@ -214,7 +235,6 @@ int link_new(EventLoop *loop, int fd, const LinkEvents *events, void *data, Link
         return -ENOMEM;
     }
     link->fd = fd;
-    link->pipe[0] = link->pipe[1] = -1;
     link->events = events;
     link->data = data;
     link->last_active = clock_monotonic();
@@ -240,8 +260,7 @@ Link *link_free(Link *link)
     event_free(link->source);
     event_free(link->timer);
     fd_close(&link->fd);
-    fd_close(&link->pipe[0]);
-    fd_close(&link->pipe[1]);
+    conduit_done(&link->conduit);
     byte_queue_done(&link->queue);
     free(link);
     return NULL;
@@ -298,23 +317,13 @@ bool link_has_room(const Link *link)
     return queued(link) == 0;
 }
 
-static bool can_move(Link *link)
-{
-    if (!link->may_move || link->pipe[0] >= 0)
-        return link->may_move;
-    if (pipe2(link->pipe, O_CLOEXEC | O_NONBLOCK) < 0)
-        return false;
-    (void)fcntl(link->pipe[0], F_SETPIPE_SZ, LINK_TAKE_MAX); /* Refused: it takes less at a time. */
-    return true;
-}
-
 ssize_t link_take(Link *link, int fd, bool may_move, const uint8_t **ret_bytes)
 {
-    ssize_t size;
+    ssize_t size = -EINVAL;
 
     *ret_bytes = link->taken;
-    if (may_move && can_move(link)) {
-        size = splice(fd, NULL, link->pipe[1], NULL, LINK_TAKE_MAX, SPLICE_F_NONBLOCK);
+    if (may_move && link->may_move) {
+        size = conduit_take(&link->conduit, fd, CONDUIT_SIZE);
         if (size >= MOVE_MIN) {
             *ret_bytes = NULL;
             return size;
@@ -322,17 +331,17 @@ ssize_t link_take(Link *link, int fd, bool may_move, const uint8_t **ret_bytes)
         if (size >= 0)
             link->may_move = false;
         if (size > 0)
-            size = read(link->pipe[0], link->taken, (size_t)size);
-        if (size >= 0 || errno != EINVAL) /* That would be for a file that cannot. */
-            return size < 0 ? -errno : size;
+            size = conduit_read(&link->conduit, link->taken);
     }
+    if (size != -EINVAL) /* That is for a file that cannot. */
+        return size;
     size = read(fd, link->taken, sizeof(link->taken));
     link->may_move = size >= MOVE_MIN;
     return size < 0 ? -errno : size;
 }
 
 /* 0: it is all through, or waits; −errno: nobody can be told any more. */
-static int move(Link *link, const void *header, size_t header_size, size_t size)
+static int move(Link *link, const void *header, size_t header_size)
 {
     struct iovec part = {(void *)(uintptr_t)header, header_size};
     ssize_t sent = send_parts(link, &part, 1, MSG_MORE);
@@ -340,27 +349,19 @@ static int move(Link *link, const void *header, size_t header_size, size_t size)
 
     if (sent < 0)
         return (int)sent;
-    while (size > 0 && (size_t)sent == header_size) {
-        ssize_t moved = splice(link->pipe[0], NULL, link->fd, NULL, size, SPLICE_F_NONBLOCK);
-
-        if (moved < 0 && errno == EINTR)
-            continue;
-        if (moved < 0 && errno != EAGAIN && errno != EINVAL) /* A socket that cannot: copied. */
-            return -errno;
-        if (moved <= 0)
-            break;
-        size -= (size_t)moved;
-    }
+    r = (size_t)sent == header_size ? conduit_flush(&link->conduit, link->fd) : 1;
+    if (r < 0 && r != -EINVAL) /* That is for a socket that cannot. */
+        return r;
     r = byte_queue_add(&link->queue, (const uint8_t *)header + sent, header_size - (size_t)sent);
-    return r < 0 ? r : byte_queue_read(&link->queue, link->pipe[0], size);
+    return r < 0 ? r : conduit_drain(&link->conduit, &link->queue);
 }
 
-void link_move(Link *link, const void *header, size_t header_size, size_t size)
+void link_move(Link *link, const void *header, size_t header_size)
 {
     if (link->state != LINK_OPEN || link->is_broken)
         return;
     link->last_active = clock_monotonic();
-    if (move(link, header, header_size, size) < 0)
+    if (move(link, header, header_size) < 0)
         die_soon(link);
     if (!link_has_room(link))
         link->wants_room = true;

@@ -160,7 +160,7 @@ static ssize_t target_pass(void *data, int fd)
         spdy_write(ports->spdy, pair->data_id, bytes, (size_t)size);
     } else {
         spdy_data_header(pair->data_id, (size_t)size, header);
-        link_move(ports->link, header, sizeof(header), (size_t)size);
+        link_move(ports->link, header, sizeof(header));
     }
     return size;
 }
@@ -385,6 +385,24 @@ static void on_input(void *data, const uint8_t *bytes, size_t size)
         end_session(ports, r == -EBADMSG);
 }
 
+/* The payload of data frames goes from socket to socket. */
+static ssize_t take_input(void *data, int fd, size_t *ret_size)
+{
+    Ports *ports = data;
+    uint32_t id;
+    size_t left = spdy_expects(ports->spdy, &id);
+    Pair *pair = find_data(ports, id);
+    bool is_open = pair && pair->target && !pair->client_ended;
+    ssize_t size = is_open ? target_take(pair->target, fd, left) : -EINVAL;
+
+    *ret_size = left;
+    if (size < 0)
+        return size;
+    set_full(pair, target_waiting(pair->target) >= TARGET_QUEUE_MAX);
+    (void)spdy_skip(ports->spdy, (size_t)size); /* Data are never wrong. */
+    return size;
+}
+
 static void on_room(void *data)
 {
     const Ports *ports = data;
@@ -421,15 +439,17 @@ static int open_protocol(Ports *ports, bool is_tunnel)
 int ports_serve_pairs(EventLoop *loop, const StreamPlan *plan, const Handshake *handshake,
                       const void *rest, size_t size)
 {
-    static const LinkEvents link_events = {on_input, on_room, on_quit, on_closed};
+    static const LinkEvents bare = {on_input, on_room, on_quit, on_closed, take_input};
+    static const LinkEvents tunnelled = {on_input, on_room, on_quit, on_closed, NULL};
+    bool is_tunnel = handshake->protocol->is_tunnel;
     struct iovec answer = {(void *)(uintptr_t)handshake->answer, handshake->size};
     Ports ports = {.loop = loop, .plan = plan};
     int r;
 
     ports.control = (PortsControl){plan->control_fd, NULL, on_quit, &ports};
-    r = link_new(loop, plan->client_fd, &link_events, &ports, &ports.link);
+    r = link_new(loop, plan->client_fd, is_tunnel ? &tunnelled : &bare, &ports, &ports.link);
     if (r >= 0)
-        r = open_protocol(&ports, handshake->protocol->is_tunnel);
+        r = open_protocol(&ports, is_tunnel);
     if (r >= 0) {
         link_write(ports.link, &answer, 1);
         if (size > 0)

@@ -221,7 +221,7 @@ static int open_lanes(Ports *ports)
 int ports_serve_channels(EventLoop *loop, const StreamPlan *plan, const Handshake *handshake,
                          const void *rest, size_t size)
 {
-    static const LinkEvents link_events = {on_input, on_room, on_quit, on_closed};
+    static const LinkEvents link_events = {on_input, on_room, on_quit, on_closed, NULL};
     static const WebSocketEvents websocket_events = {on_message, send_bytes};
     struct iovec answer = {(void *)(uintptr_t)handshake->answer, handshake->size};
     Ports ports = {.loop = loop, .plan = plan, .protocol = handshake->protocol};

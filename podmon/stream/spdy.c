@@ -296,6 +296,22 @@ static int end_frame(Spdy *spdy)
     return 0;
 }
 
+size_t spdy_expects(const Spdy *spdy, uint32_t *ret_id)
+{
+    bool is_in_payload = spdy->header_size == SPDY_FRAME_HEADER;
+
+    *ret_id = is_in_payload && !is_control(spdy) ? read_id(spdy->header) : 0;
+    return is_in_payload ? spdy->left : SPDY_FRAME_HEADER - spdy->header_size;
+}
+
+int spdy_skip(Spdy *spdy, size_t size)
+{
+    spdy->left -= (uint32_t)size;
+    if (spdy->left == 0)
+        spdy->result = end_frame(spdy);
+    return spdy->result;
+}
+
 static size_t take_header(Spdy *spdy, const uint8_t *bytes, size_t size)
 {
     size_t missing = SPDY_FRAME_HEADER - spdy->header_size;

@@ -47,6 +47,13 @@ Spdy *spdy_free(Spdy *spdy);                                    /* accepts NULL 
  * nothing more is taken in. */
 int spdy_feed(Spdy *spdy, const uint8_t *bytes, size_t size);
 
+/* How many bytes come before the next decision: the rest of a header or of a payload. *ret_id: of
+ * which stream's data; 0: of none. */
+size_t spdy_expects(const Spdy *spdy, uint32_t *ret_id);
+
+/* Of these data `size` bytes, at most as many, have been taken by who asked. As spdy_feed. */
+int spdy_skip(Spdy *spdy, size_t size);
+
 /* After spdy_goaway all of these do nothing. */
 void spdy_reply(Spdy *spdy, uint32_t id);
 void spdy_reset(Spdy *spdy, uint32_t id, SpdyStatus status);

@@ -7,10 +7,11 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "podmon/stream/queue.h"
+#include "podmon/stream/conduit.h"
 #include "shared/clock.h"
 #include "shared/fd.h"
 
@@ -31,18 +32,23 @@ struct Target {
     uint32_t watched; /* 0: not at all, because a hang-up cannot be masked */
     EventSource *source;
     EventSource *timer;
-    ByteQueue waiting;
+    EventSource *soon; /* to send what has been taken */
+    ByteQueue queue;   /* waits; */
+    Conduit conduit;   /* waits behind that */
 };
 
 static void on_ready(void *data, uint32_t events);
+
+size_t target_waiting(const Target *target)
+{
+    return byte_queue_size(&target->queue) + target->conduit.size;
+}
 
 static int watch(Target *target)
 {
     uint32_t wanted = 0;
 
-    if (!target->is_connected)
-        wanted = EPOLLOUT;
-    else if (byte_queue_size(&target->waiting) > 0)
+    if (!target->is_connected || target_waiting(target) > 0)
         wanted = EPOLLOUT;
     if (target->is_connected && !target->no_input && target->events->has_room(target->data))
         wanted |= EPOLLIN;
@@ -77,6 +83,9 @@ static int connect_to(Target *target)
     if (target->fd < 0)
         return -errno;
     (void)setsockopt(target->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    /* The one that is always there. Others pace what they send, which takes more time here, where
+     * nothing can be congested, than all the rest. */
+    (void)setsockopt(target->fd, IPPROTO_TCP, TCP_CONGESTION, "reno", strlen("reno"));
     r = target->is_v6 ? connect(target->fd, (struct sockaddr *)&v6, sizeof(v6))
                       : connect(target->fd, (struct sockaddr *)&v4, sizeof(v4));
     return r < 0 && errno != EINPROGRESS ? -errno : watch(target);
@@ -114,24 +123,21 @@ static void close_output(Target *target)
     if (!target->no_output)
         (void)shutdown(target->fd, SHUT_WR); /* Fails if the target was faster. */
     target->no_output = true;
-    byte_queue_done(&target->waiting);
+    byte_queue_done(&target->queue);
+    conduit_done(&target->conduit);
 }
 
-/* False: the target may be gone. */
-static bool flush(Target *target)
+static void flush(Target *target)
 {
-    bool waited = byte_queue_size(&target->waiting) > 0;
+    bool waited = target_waiting(target) > 0;
+    int r = byte_queue_flush(&target->queue, target->fd);
 
-    if (byte_queue_flush(&target->waiting, target->fd) < 0)
+    if (r == 0)
+        r = conduit_flush(&target->conduit, target->fd);
+    if (r < 0 || (r == 0 && target->ending))
         close_output(target);
-    if (byte_queue_size(&target->waiting) > 0)
-        return true;
-    if (target->ending)
-        close_output(target);
-    if (!waited)
-        return true;
-    target->events->drained(target->data);
-    return false;
+    if (waited && r != 1)
+        target->events->drained(target->data);
 }
 
 static void on_connected(Target *target)
@@ -174,8 +180,8 @@ static void on_ready(void *data, uint32_t events)
         on_connected(target);
         return;
     }
-    if (events & (EPOLLOUT | EPOLLERR) && !flush(target))
-        return; /* The loop comes back. */
+    if (events & (EPOLLOUT | EPOLLERR))
+        flush(target);
     if (!target->no_input && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) && !read_some(target)) {
         target->no_input = true;
         target->events->end(target->data);
@@ -215,8 +221,10 @@ Target *target_free(Target *target)
         return NULL;
     event_free(target->source);
     event_free(target->timer);
+    event_free(target->soon);
     fd_close(&target->fd);
-    byte_queue_done(&target->waiting);
+    byte_queue_done(&target->queue);
+    conduit_done(&target->conduit);
     free(target);
     return NULL;
 }
@@ -227,18 +235,43 @@ size_t target_write(Target *target, const void *bytes, size_t size)
 
     if (target->no_output || target->ending)
         return 0;
-    r = target->is_connected ? byte_queue_pass(&target->waiting, target->fd, bytes, size)
-                             : byte_queue_add(&target->waiting, bytes, size);
+    r = conduit_drain(&target->conduit, &target->queue); /* These come behind. */
+    if (r == 0)
+        r = target->is_connected ? byte_queue_pass(&target->queue, target->fd, bytes, size)
+                                 : byte_queue_add(&target->queue, bytes, size);
     if (r < 0)
         close_output(target);
     (void)watch(target); /* Without memory what waits goes with the next that comes. */
-    return byte_queue_size(&target->waiting);
+    return target_waiting(target);
+}
+
+static void on_soon(void *data, uint32_t events)
+{
+    Target *target = data;
+
+    (void)events;
+    target->soon = NULL;
+    on_ready(target, EPOLLOUT);
+}
+
+ssize_t target_take(Target *target, int fd, size_t size)
+{
+    ssize_t taken;
+    int ready;
+
+    if (!target->is_connected || target->no_output || target->ending ||
+        byte_queue_size(&target->queue) > 0 || size < TARGET_TAKE_MIN ||
+        ioctl(fd, FIONREAD, &ready) < 0 || ready < TARGET_TAKE_MIN ||
+        (!target->soon && event_defer(target->loop, on_soon, target, &target->soon) < 0))
+        return -EINVAL;
+    taken = conduit_take(&target->conduit, fd, size);
+    return taken > 0 ? taken : -EINVAL; /* The pipe is full. */
 }
 
 void target_end(Target *target)
 {
     target->ending = true;
-    if (target->is_connected && byte_queue_size(&target->waiting) == 0)
+    if (target->is_connected && target_waiting(target) == 0)
         close_output(target);
 }
 

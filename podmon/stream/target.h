@@ -12,6 +12,7 @@
 
 enum {
     TARGET_QUEUE_MAX = 128 * 1024, /* waiting for the target to read; then the client waits */
+    TARGET_TAKE_MIN = 32 * 1024,   /* of a target_take: small pieces could pin many pages */
     TARGET_CONNECT_SECONDS = 30,
 };
 
@@ -34,6 +35,13 @@ Target *target_free(Target *target); /* closes; accepts NULL */
 
 /* Takes all of it; returns how much waits now. */
 size_t target_write(Target *target, const void *bytes, size_t size);
+/* Takes bytes that `fd`, a socket, has ready, at most `size`, without copying them: how much;
+ * −EINVAL: not now, or too few to be worth it. They go out before the loop waits again. */
+ssize_t target_take(Target *target, int fd, size_t size);
+
+/* Bytes that wait for the target to read. */
+size_t target_waiting(const Target *target);
+
 /* No more to write: the target sees the end behind what waits. */
 void target_end(Target *target);
 void target_resume(Target *target);

@@ -269,7 +269,7 @@ static int open_protocol(Transport *transport)
 int transport_new(EventLoop *loop, int fd, const Handshake *handshake, unsigned channels,
                   const TransportEvents *events, void *data, Transport **ret)
 {
-    static const LinkEvents link_events = {on_input, on_room, on_gone, on_closed};
+    static const LinkEvents link_events = {on_input, on_room, on_gone, on_closed, NULL};
     Transport *transport = calloc(1, sizeof(*transport));
     struct iovec answer = {(void *)(uintptr_t)handshake->answer, handshake->size};
     int r;
@@ -349,7 +349,7 @@ ssize_t transport_pass(Transport *transport, Channel channel, int fd)
         spdy_data_header(stream->id, (size_t)size, header);
     else
         header_size = websocket_header((uint8_t)channel, (size_t)size, header);
-    link_move(transport->link, header, header_size, (size_t)size);
+    link_move(transport->link, header, header_size);
     return size;
 }
 

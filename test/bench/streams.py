@@ -7,6 +7,7 @@ import subprocess
 # Of the medians: podmon's share of containerd + runc's, at most.
 SETUP_SHARE = 1 / 4
 CPU_SHARE = 1 / 5
+STEPS = "setup,interactive,client,raw,forward,many"
 WIDTHS = (40, 18, 18, 18, 13, 16)
 
 
@@ -14,7 +15,7 @@ def measure(client, image, logs, options, runtimes):
     """{row: {runtime: [value]}}"""
     command = [client, "-image", image, "-logs", logs, "-runs", str(options.rounds), "-host",
                "-limits=false", "-parent", runtimes[0].parent, "-streams", str(options.sessions),
-               "-size", str(options.size)]
+               "-size", str(options.size), "-steps", options.steps]
     arguments = [f"{runtime.name}={runtime.socket}={runtime.pid}={runtime.marker}"
                  for runtime in runtimes]
     output = subprocess.run([*command, *arguments], check=True, stdout=subprocess.PIPE).stdout

@@ -3,7 +3,9 @@
 port where clients come to the dispatcher."""
 
 import ctypes
+import hashlib
 import os
+import random
 import signal
 import socket
 import struct
@@ -102,6 +104,36 @@ def test_half_close(node, own_pod):
         error, data = open_pair(session, server.port, 0)
         session.write(data, b"x" * 200_000, fin=True)
         finish_pair(session, error, data, b"200000 bytes")
+
+
+def test_much_to_several_at_once(node, own_pod):
+    """Large frames go from socket to socket, small ones through podmon: every byte is in its place, and
+    none in another's, also where one target does not read at first and holds up the rest."""
+    go = threading.Event()
+
+    def digest_at_the_end(connection):
+        found = hashlib.sha256()
+        go.wait(60)
+        while part := connection.recv(65536):
+            found.update(part)
+        connection.sendall(found.hexdigest().encode())
+
+    block = random.Random(7).randbytes(1 << 20)
+    sizes = (100_000, 32768, 32768, 32767, 1, 200_000, 40_000, 32769, 5000, 65536) * 3
+    with PodServer(node, own_pod, digest_at_the_end) as one, \
+            PodServer(node, own_pod, digest_at_the_end) as other, \
+            forward(node, own_pod.id) as session:
+        pairs = [open_pair(session, server.port, n) for n, server in enumerate((one, other))]
+        sent = [hashlib.sha256(), hashlib.sha256()]
+        threading.Timer(1, go.set).start()
+        for turn, size in enumerate(sizes * 2):
+            which = turn // 4 % 2
+            sent[which].update(block[turn:turn + size])
+            session.write(pairs[which][1], block[turn:turn + size], fin=turn == len(sizes) * 2 - 1)
+        which = 1 - (len(sizes) * 2 - 1) // 4 % 2
+        session.write(pairs[which][1], b"", fin=True)
+        for (error, data), digest in zip(pairs, sent):
+            finish_pair(session, error, data, digest.hexdigest().encode())
 
 
 def test_a_reset_ends_one_connection_only(node, own_pod):

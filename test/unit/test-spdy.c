@@ -161,6 +161,31 @@ TEST(a_number_that_was_used_does_not_hurt_the_next_block)
     done(&record);
 }
 
+TEST(data_that_somebody_else_takes)
+{
+    uint8_t bytes[1024];
+    Record record;
+    uint32_t id;
+
+    begin(&record);
+    CHECK_EQ(spdy_expects(record.spdy, &id), SPDY_FRAME_HEADER);
+    CHECK_EQ(id, 0);
+    CHECK_EQ(spdy_feed(record.spdy, bytes, parse_hex("00000003 010000", bytes)), 0);
+    CHECK_EQ(spdy_expects(record.spdy, &id), 1);
+    CHECK_EQ(spdy_feed(record.spdy, bytes, parse_hex("05 61", bytes)), 0);
+    CHECK_EQ(spdy_expects(record.spdy, &id), 4);
+    CHECK_EQ(id, 3);
+    CHECK_EQ(spdy_skip(record.spdy, 3), 0);
+    CHECK_EQ(spdy_expects(record.spdy, &id), 1);
+    CHECK_STR(record.events.data, "bytes 3 a;");
+    CHECK_EQ(spdy_skip(record.spdy, 1), 0);
+    CHECK_STR(record.events.data, "bytes 3 a;end 3;");
+    CHECK_EQ(spdy_feed(record.spdy, bytes, parse_hex("80030006 00000004 00", bytes)), 0);
+    CHECK_EQ(spdy_expects(record.spdy, &id), 3);
+    CHECK_EQ(id, 0); /* a PING, which is for nobody else */
+    done(&record);
+}
+
 TEST(frames_that_mean_nothing)
 {
     uint8_t bytes[1024];

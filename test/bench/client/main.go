@@ -217,6 +217,8 @@ func main() {
 	megabytes := flag.Int64("size", 1024, "with -streams: MiB of each transfer")
 	sessions := flag.Int("streams", 0, "instead: measure streams, this many at once in one of the rows; "+
 		"the arguments are NAME=SOCKET=PID=ARGUMENT, of the daemon and of its other processes")
+	steps := flag.String("steps", "setup,interactive,client,raw,forward,many",
+		"with -streams: these measurements only")
 	flag.Usage = func() {
 		fmt.Fprintln(os.Stderr, "usage: client [OPTION]... NAME=SOCKET...")
 		flag.PrintDefaults()
@@ -247,7 +249,7 @@ func main() {
 		flag.Usage()
 		os.Exit(2)
 	case *sessions > 0:
-		takeStreamTurns(measured, *runs, *sessions, *pause)
+		takeStreamTurns(measured, *runs, *sessions, *pause, strings.Split(*steps, ","))
 	case *held > 0:
 		benches[0].hold(*held)
 	default:

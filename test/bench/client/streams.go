@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -318,8 +319,8 @@ func (s *streams) rawForward(port string) {
 	}
 }
 
-// takeStreamTurns runs every measurement on each runtime in turn, round by round.
-func takeStreamTurns(all []*streams, rounds, sessions int, pause time.Duration) {
+// takeStreamTurns runs the wanted measurements on each runtime in turn, round by round.
+func takeStreamTurns(all []*streams, rounds, sessions int, pause time.Duration, wanted []string) {
 	port := target()
 	for _, s := range all {
 		s.pod, s.container = s.up()
@@ -332,21 +333,26 @@ func takeStreamTurns(all []*streams, rounds, sessions int, pause time.Duration) 
 		}
 		measure()
 	}
-	steps := []func(s *streams){
-		func(s *streams) { s.setup(pause, false, "SPDY") },
-		func(s *streams) { websockets(s, func() { s.setup(pause, true, "WebSocket") }) },
-		func(s *streams) { s.interactive(false, "SPDY") },
-		func(s *streams) { websockets(s, func() { s.interactive(true, "WebSocket") }) },
-		func(s *streams) { s.clientThroughput(false, "SPDY") },
-		func(s *streams) { websockets(s, func() { s.clientThroughput(true, "WebSocket") }) },
-		func(s *streams) { s.rawExec() },
-		func(s *streams) { s.rawForward(port) },
-		func(s *streams) { s.many(sessions) },
+	steps := []struct {
+		name    string
+		measure func(s *streams)
+	}{
+		{"setup", func(s *streams) { s.setup(pause, false, "SPDY") }},
+		{"setup", func(s *streams) { websockets(s, func() { s.setup(pause, true, "WebSocket") }) }},
+		{"interactive", func(s *streams) { s.interactive(false, "SPDY") }},
+		{"interactive", func(s *streams) { websockets(s, func() { s.interactive(true, "WebSocket") }) }},
+		{"client", func(s *streams) { s.clientThroughput(false, "SPDY") }},
+		{"client", func(s *streams) { websockets(s, func() { s.clientThroughput(true, "WebSocket") }) }},
+		{"raw", func(s *streams) { s.rawExec() }},
+		{"forward", func(s *streams) { s.rawForward(port) }},
+		{"many", func(s *streams) { s.many(sessions) }},
 	}
 	for i := 0; i < rounds; i++ {
 		for _, step := range steps {
 			for _, s := range all {
-				step(s)
+				if slices.Contains(wanted, step.name) {
+					step.measure(s)
+				}
 			}
 		}
 	}
