@@ -81,6 +81,62 @@ TEST(fragments_with_a_ping_between)
     done(&record);
 }
 
+/* A masked binary frame with 2,000 letters, given in portions. */
+static int feed_large(Record *record, uint8_t first, size_t portion)
+{
+    static const uint8_t mask[4] = {0x11, 0x22, 0x33, 0xf4};
+    uint8_t frame[8 + 2000] = {first, 0x80 | 126, 2000 >> 8, 2000 & 0xff};
+    int r = 0;
+
+    memcpy(frame + 4, mask, sizeof(mask));
+    for (size_t i = 0; i < 2000; i++)
+        frame[8 + i] = (uint8_t)('a' + i % 26) ^ mask[i % 4];
+    for (size_t i = 0; r == 0 && i < sizeof(frame); i += portion)
+        r = websocket_feed(record->socket, frame + i,
+                           sizeof(frame) - i < portion ? sizeof(frame) - i : portion);
+    return r;
+}
+
+TEST(large_messages)
+{
+    static const size_t portions[] = {1, 2, 3, 7, 9, 13, 1000, 2007, 2008};
+
+    for (size_t i = 0; i < 2 * sizeof(portions) / sizeof(*portions); i++) {
+        size_t portion = portions[i / 2];
+        bool is_split = i % 2 == 1;
+        Record record;
+        char *at;
+
+        begin(&record);
+        CHECK_EQ(feed(&record, 0x82, "one", 3), 0);
+        CHECK_EQ(feed_large(&record, is_split ? 0x02 : 0x82, portion), 0);
+        if (is_split) {
+            CHECK_STR(record.events.data, "binary one;");
+            CHECK_EQ(feed(&record, 0x89, "p", 1), 0);
+            CHECK_EQ(feed_large(&record, 0x80, portion), 0);
+        }
+        CHECK_EQ(feed(&record, 0x82, "two", 3), 0);
+        CHECK_EQ(record.events.size,
+                 strlen("binary one;binary ;binary two;") + (is_split ? 4000 : 2000));
+        at = strchr(record.events.data, ';') + 1 + strlen("binary ");
+        for (size_t j = 0; j < 2000; j++)
+            CHECK_EQ(at[j], 'a' + (int)(j % 26));
+        CHECK_STR(at + (is_split ? 4000 : 2000), ";binary two;");
+        done(&record);
+    }
+}
+
+TEST(a_large_message_inside_another)
+{
+    Record record;
+
+    begin(&record);
+    CHECK_EQ(feed(&record, 0x02, "one", 3), 0);
+    CHECK_EQ(feed_large(&record, 0x82, 2008), -EBADMSG);
+    CHECK(record.events.size == 0);
+    done(&record);
+}
+
 TEST(unmasked_frame)
 {
     const uint8_t frame[] = {0x82, 1, 'a'};
