@@ -54,10 +54,9 @@ static int create_directory(int pods_fd, const char *id, const Podmon__PodRecord
 
     (void)snprintf(temporary, sizeof(temporary), ".%s" NEW, id);
     (void)file_delete_tree_at(pods_fd, temporary);
-    fd = file_open_directory_at(pods_fd, temporary, 0700);
-    if (fd < 0)
-        return fd;
-    r = record_write_at(fd, LAYOUT_STATE, &record->base, 0600, FILE_SYNC_NO);
+    r = fd = file_open_directory_at(pods_fd, temporary, 0700);
+    if (r >= 0)
+        r = record_write_at(fd, LAYOUT_STATE, &record->base, 0600, FILE_SYNC_NO);
     if (r >= 0 && renameat2(pods_fd, temporary, pods_fd, id, RENAME_NOREPLACE) < 0)
         r = -errno;
     if (r < 0)

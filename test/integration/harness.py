@@ -307,11 +307,9 @@ class Pod:
         return [tuple(line.split(b" ", 3)) for line in data.split(b"\n")[:-1]]
 
     def output(self, container, stream=b"stdout"):
-        text = b""
-        for _, name, tag, content in self.records(container):
-            if name == stream:
-                text += content + (b"\n" if tag == b"F" else b"")
-        return text.decode(errors="replace")
+        pieces = [content + (b"\n" if tag == b"F" else b"")
+                  for _, name, tag, content in self.records(container) if name == stream]
+        return b"".join(pieces).decode(errors="replace")
 
     def exec(self, container, *command, timeout=20):
         return self.node.v1.ExecSync(container_id=container, cmd=command, timeout=timeout)
