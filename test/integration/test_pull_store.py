@@ -2,8 +2,10 @@
 """What a pull leaves in the store: when it is killed anywhere, when the power may go, when the disk is
 full, and what it shows meanwhile."""
 
+import collections
 import os
 import pty
+import random
 import re
 import select
 import shutil
@@ -58,6 +60,47 @@ def test_killed_at_any_step_the_store_is_before_or_after(tmp_path, stub, call):
         shutil.rmtree(root)
     # Only what follows the record's own name comes after: its directory is written to the disk.
     assert ended == 0 and found[False] >= 1 and found[True] == (call == "fsync")
+
+
+def calls_of_a_pull(root, reference):
+    """Which system calls one makes: (name, how many of this name so far)."""
+    trace = root / "trace"
+    subprocess.run(["strace", "-o", trace, *podmonctl(root, "pull", reference)], env=TRACED,
+                   check=True, capture_output=True)
+    count = collections.Counter()
+    for name in (line.split("(", 1)[0] for line in trace.read_text(errors="replace").splitlines()):
+        if name.isidentifier() and name not in ("execve", "exit_group", "close", "futex"):
+            count[name] += 1
+            yield name, count[name]
+
+
+def test_every_call_of_a_pull_fails_once(tmp_path, stub):
+    """Or is its last: the store is whole, and the pull can be done again. Some of the calls; all
+    with PODMON_FAULT_FULL set, which takes an hour."""
+    need_strace()
+    reference = f"{stub}/lie/good"
+    (tmp_path / "first").mkdir()
+    cases = [(how, *call) for call in calls_of_a_pull(tmp_path / "first", reference)
+             for how in ("signal=KILL", "error=ENOSPC", "error=EIO", "error=EMFILE", "error=ENOMEM")]
+    if not os.environ.get("PODMON_FAULT_FULL"):
+        cases = random.Random(1).sample(cases, 40)
+    failed = 0
+    for number, (how, call, when) in enumerate(cases):
+        print(how, call, when)
+        root = tmp_path / str(number)
+        root.mkdir()
+        failed += subprocess.run(
+            ["strace", "-o", "/dev/null", "-e", f"trace={call}", "-e",
+             f"inject={call}:{how}:when={when}", *podmonctl(root, "pull", reference)], env=TRACED,
+            capture_output=True, timeout=120).returncode != 0
+        checked = output_of(root, "check")
+        assert checked.returncode == 0 and " 0 damaged" in checked.stdout, checked
+        assert output_of(root, "pull", reference).returncode == 0
+        assert "1 images, 0 damaged" in output_of(root, "check").stdout
+        assert not list((root / "images/staging").iterdir())
+        shutil.rmtree(root)
+    print(f"{len(cases)} cases, {failed} pulls failed")
+    assert failed > 0
 
 
 def test_what_is_published_is_on_the_disk_before(tmp_path, stub):
