@@ -35,7 +35,9 @@ def carry_out(node, fault, target, step, *failure):
 @pytest.mark.parametrize("step", STEPS)
 def test_every_call_fails_once(node, fault, full, target, step):
     calls = list(carry_out(node, fault, target, step, None).calls())
-    cases = [(error, number, kind) for kind, number in calls for error in ERRORS]
+    # A SIGKILL to a child of one's own does not fail, and there is nothing to be done if it does.
+    cases = [(error, number, kind) for kind, number in calls for error in ERRORS
+             if kind != "kill" or error == "KILL"]
     cases = random.Random(1).sample(cases, min(full(FEW, len(cases)), len(cases)))
     struck = sum(carry_out(node, fault, target, step, *case).has_struck() for case in cases)
     print(f"{target} {step}: {len(calls)} calls, {len(cases)} cases, {struck} struck")
