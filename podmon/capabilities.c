@@ -45,11 +45,11 @@ CapabilitySets capabilities_plan(const Podmon__SecurityPlan *security, uint64_t 
 {
     uint64_t asked = security ? security->capabilities : 0;
     uint64_t ambient = security ? security->ambient_capabilities : 0;
-    CapabilitySets sets = {asked & own, asked & own & ambient, 0};
+    static int last; /* that this kernel knows: 40 calls to find out */
 
-    while (sets.last < 63 && prctl(PR_CAPBSET_READ, sets.last + 1) >= 0)
-        sets.last++;
-    return sets;
+    while (last < 63 && prctl(PR_CAPBSET_READ, last + 1) >= 0)
+        last++;
+    return (CapabilitySets){asked & own, asked & own & ambient, last};
 }
 
 int capabilities_become(const CapabilitySets *sets, const Identity *identity)

@@ -84,6 +84,9 @@ int cgroup_each_process(const char *path, int (*function)(void *data, pid_t pid)
  * Absent: 0. */
 int cgroup_remove(const char *path);
 
+/* The same for a group of cgroup_entry_open_leaf's, which is in one hierarchy only. */
+int cgroup_remove_leaf(const char *path);
+
 /* What systemd does not see to when a scope ends: all below the group, as far as it is empty, and
  * the group itself but where systemd keeps its units. There it must go by systemd's hand, which
  * otherwise never learns that the scope has ended. */

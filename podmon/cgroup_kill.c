@@ -222,6 +222,18 @@ static int remove_from(const CgroupHierarchy *hierarchy, const char *path)
     return rmdir(place) < 0 && errno != ENOENT ? -errno : 0;
 }
 
+/* A process that has been reaped may still count for a moment. */
+static int remove_patiently(const CgroupHierarchy *hierarchy, const char *path)
+{
+    int r = remove_from(hierarchy, path);
+
+    for (int try = 0; r == -EBUSY && try < REMOVE_TRIES; try++) {
+        sleep_millisecond();
+        r = remove_from(hierarchy, path);
+    }
+    return r;
+}
+
 int cgroup_remove(const char *path)
 {
     const CgroupTree *tree;
@@ -232,17 +244,22 @@ int cgroup_remove(const char *path)
     if (cgroup_is_empty(path) == 0)
         return -EBUSY;
     for (size_t i = 0; i < tree->count; i++) {
-        int r = remove_from(&tree->hierarchies[i], path);
+        int r = remove_patiently(&tree->hierarchies[i], path);
 
-        /* A process that has been reaped may still count for a moment. */
-        for (int try = 0; r == -EBUSY && try < REMOVE_TRIES; try++) {
-            sleep_millisecond();
-            r = remove_from(&tree->hierarchies[i], path);
-        }
         if (result == 0)
             result = r;
     }
     return result;
+}
+
+int cgroup_remove_leaf(const char *path)
+{
+    const CgroupTree *tree;
+    int r = tree_for(path, &tree);
+
+    if (r < 0)
+        return r;
+    return cgroup_is_empty(path) == 0 ? -EBUSY : remove_patiently(cgroup_tree_killer(tree), path);
 }
 
 int cgroup_read_oom_kills(const char *path, uint64_t *ret)

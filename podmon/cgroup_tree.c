@@ -154,22 +154,24 @@ bool cgroup_tree_has_units(const CgroupHierarchy *hierarchy)
     return hierarchy->v2 || hierarchy->controllers == 0;
 }
 
-const CgroupHierarchy *cgroup_tree_holder(const CgroupTree *tree, const char *path)
+static bool has_group(const CgroupHierarchy *hierarchy, const char *path)
 {
-    const CgroupHierarchy *found = NULL;
     char place[PATH_MAX];
 
-    for (size_t i = 0; i < tree->count; i++) {
-        const CgroupHierarchy *hierarchy = &tree->hierarchies[i];
+    return cgroup_place(hierarchy, path, strlen(path), NULL, place) == 0 &&
+           access(place, F_OK) == 0;
+}
 
-        if ((found && !hierarchy->v2) ||
-            cgroup_place(hierarchy, path, strlen(path), NULL, place) < 0 || access(place, F_OK) < 0)
-            continue;
-        found = hierarchy;
-        if (hierarchy->v2)
-            break;
-    }
-    return found;
+const CgroupHierarchy *cgroup_tree_holder(const CgroupTree *tree, const char *path)
+{
+    const CgroupHierarchy *v2 = cgroup_tree_v2(tree);
+
+    if (v2 && has_group(v2, path))
+        return v2;
+    for (size_t i = 0; i < tree->count; i++)
+        if (has_group(&tree->hierarchies[i], path))
+            return &tree->hierarchies[i];
+    return NULL;
 }
 
 int cgroup_place(const CgroupHierarchy *hierarchy, const char *path, size_t size, const char *file,

@@ -16,6 +16,7 @@ enum {
     START_SECONDS = 30,
     EMPTY_TRIES = 500, /* 2 ms each: for killed processes to be gone */
     EMPTY_MS = 2,
+    LEAVE_MS = 1, /* who has been answered goes first */
 };
 
 struct Command {
@@ -67,18 +68,26 @@ static void finish(Command *command)
     pod_maybe_exit(pod);
 }
 
+static void leave_cgroup(void *data, uint32_t events);
+
+/* Or now, without memory for a timer. */
+static int leave_later(Command *command, uint64_t milliseconds)
+{
+    uint64_t when = clock_monotonic() + milliseconds * CLOCK_MILLISECOND;
+
+    command->timer = event_free(command->timer);
+    return event_add_timer(command->pod->loop, when, leave_cgroup, command, &command->timer);
+}
+
 static void leave_cgroup(void *data, uint32_t events)
 {
     Command *command = data;
-    EventLoop *loop = command->pod->loop;
-    uint64_t when = clock_monotonic() + EMPTY_MS * CLOCK_MILLISECOND;
-    int r = cgroup_remove(command->cgroup);
+    int r = cgroup_remove_leaf(command->cgroup);
 
     (void)events;
     if (r == -EBUSY && command->killed && command->tries++ < EMPTY_TRIES) {
         (void)cgroup_kill(command->cgroup); /* What forked while it was being killed. */
-        command->timer = event_free(command->timer);
-        if (event_add_timer(loop, when, leave_cgroup, command, &command->timer) >= 0)
+        if (leave_later(command, EMPTY_MS) >= 0)
             return;
     }
     if (r < 0 && r != -EBUSY)
@@ -90,9 +99,13 @@ void command_leave(Command *command, CommandLeft left, void *data)
 {
     command->left = left;
     command->data = data;
-    if (!command->killed)
-        tell_left(command);
-    leave_cgroup(command, 0);
+    if (command->killed) {
+        leave_cgroup(command, 0);
+        return;
+    }
+    tell_left(command);
+    if (leave_later(command, LEAVE_MS) < 0)
+        leave_cgroup(command, 0);
 }
 
 static void process_ended(void *data, uint32_t events)
@@ -168,7 +181,7 @@ static int spawn(Command *command, const Container *container, char *const *argv
         cgroup_entry_done(&entry);
     }
     if (r < 0)
-        (void)cgroup_remove(command->cgroup); /* Goes with the container's, at the latest. */
+        (void)cgroup_remove_leaf(command->cgroup); /* Goes with the container's, at the latest. */
     return r;
 }
 

@@ -129,7 +129,12 @@ static int process_prepare(const PodKept *kept, bool has_predecessor)
 
 static int signals_open(void)
 {
+    const struct sigaction standard = {.sa_handler = SIG_DFL};
     sigset_t set;
+
+    /* What the starter ignores would be ignored in the containers (podmon/clone.h). */
+    for (int number = 1; number < NSIG; number++)
+        (void)sigaction(number, &standard, NULL);
 
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGTERM);

@@ -5,15 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/sched.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "podmon/clone.h"
 #include "podmon/stage.h"
 #include "podmon/userns.h"
 #include "shared/cleanup.h"
@@ -36,7 +33,6 @@ struct SpawnPlan {
     char **env;
     uint64_t clone_flags;
     int pidns_fd;   /* borrowed: the child is born in it; −1: see clone_flags */
-    int answer[2];  /* with pidns_fd, a pipe: the pid, from the helper that clones the child */
     int tty_master; /* of an exec's pty */
     int tty_slave;
 };
@@ -51,8 +47,6 @@ SpawnPlan *spawn_plan_free(SpawnPlan *plan)
     text_list_free(plan->argv);
     text_list_free(plan->env);
     free(plan->kept);
-    fd_close(&plan->answer[0]);
-    fd_close(&plan->answer[1]);
     fd_close(&plan->tty_master);
     fd_close(&plan->tty_slave);
     free(plan);
@@ -138,8 +132,6 @@ static int fill_kept(SpawnPlan *plan)
     const StagePlan *stage = &plan->stage;
     size_t most = 2 * plan->mounts.steps_count + CGROUP_HIERARCHIES_MAX + 16;
 
-    if (plan->pidns_fd >= 0 && pipe2(plan->answer, O_CLOEXEC | O_NONBLOCK) < 0)
-        return -errno;
     plan->kept = calloc(most, sizeof(*plan->kept));
     if (!plan->kept)
         return -ENOMEM;
@@ -149,11 +141,12 @@ static int fill_kept(SpawnPlan *plan)
     }
     for (int i = 0; stage->cgroup && i < stage->cgroup->join_count; i++)
         keep(plan, stage->cgroup->join_fds[i]);
+    if (plan->pidns_fd >= 0 && stage->cgroup)
+        keep(plan, stage->cgroup->into_fd);
     for (int i = 0; i < 3; i++)
         keep(plan, stage->stdio[i]);
     keep(plan, stage->tty_fd);
     keep(plan, plan->pidns_fd);
-    keep(plan, plan->answer[1]);
     keep(plan, stage->target_pidfd);
     keep(plan, stage->netns_fd);
     keep(plan, stage->ipcns_fd);
@@ -215,7 +208,6 @@ static int plan_new(const SpawnContext *context, const Podmon__ContainerSpec *sp
     *ret = plan;
     plan->mounts = MOUNT_PLAN_EMPTY;
     plan->pidns_fd = plan->tty_master = plan->tty_slave = -1;
-    plan->answer[0] = plan->answer[1] = -1;
     plan->stage.cgroup = context->cgroup;
     plan->stage.target_pidfd = plan->stage.root_fd = -1;
     plan->stage.netns_fd = plan->stage.ipcns_fd = plan->stage.utsns_fd = -1;
@@ -336,69 +328,6 @@ int spawn_plan_exec(const SpawnContext *context, const Podmon__ContainerSpec *sp
     return 0;
 }
 
-static pid_t clone_child(const SpawnPlan *plan, uint64_t flags, int *ret_pidfd)
-{
-    struct clone_args arguments = {
-        .flags = flags | CLONE_PIDFD,
-        .pidfd = (uint64_t)(uintptr_t)ret_pidfd,
-        .exit_signal = SIGCHLD,
-    };
-
-    if (plan->stage.cgroup && plan->stage.cgroup->into_fd >= 0) {
-        arguments.flags |= CLONE_INTO_CGROUP;
-        arguments.cgroup = (unsigned int)plan->stage.cgroup->into_fd;
-    }
-    return (pid_t)syscall(SYS_clone3, &arguments, sizeof(arguments));
-}
-
-/* In the helper, which only podmon's pid namespace has: what the process must not have when its
- * namespace sees it is gone before it is cloned. Returns 0 in the process, which is podmon's child
- * like the helper. */
-static pid_t help(const SpawnPlan *plan, int report)
-{
-    struct clone_args arguments = {.flags = plan->clone_flags | CLONE_PARENT};
-    const CgroupEntry *cgroup = plan->stage.cgroup;
-    int32_t pid = -1;
-
-    stage_prepare(&plan->stage, report);
-    for (int i = 0; cgroup && i < cgroup->join_count; i++)
-        (void)close(cgroup->join_fds[i]);
-    if (setns(plan->pidns_fd, CLONE_NEWPID) >= 0)
-        pid = (int32_t)syscall(SYS_clone3, &arguments, sizeof(arguments));
-    if (pid == 0) {
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* Not inherited; it cannot fail. */
-        return 0;
-    }
-    if (pid < 0)
-        pid = -errno;
-    (void)!write(plan->answer[1], &pid, sizeof(pid));
-    _exit(0);
-}
-
-/* A container may look into every process of its pid namespace (CAP_SYS_PTRACE), from its first
- * moment on: before it has closed podmon's descriptors. One that a helper has cloned never had
- * them. */
-static pid_t clone_in_namespace(const SpawnPlan *plan, int report, int *ret_pidfd)
-{
-    AUTO_CLOSE int helper_pidfd = -1;
-    siginfo_t state;
-    int32_t pid = 0;
-    pid_t helper = clone_child(plan, 0, &helper_pidfd);
-
-    if (helper <= 0)
-        return helper == 0 ? help(plan, report) : -1;
-    /* The helper closes its end when it ends; only the process itself may hold one longer. */
-    if (waitid(P_PIDFD, (id_t)helper_pidfd, &state, WEXITED) < 0 ||
-        read(plan->answer[0], &pid, sizeof(pid)) != (ssize_t)sizeof(pid))
-        pid = -ECHILD;
-    if (pid > 0)
-        *ret_pidfd = fd_open_pid(pid);
-    if (pid > 0 && *ret_pidfd >= 0)
-        return pid;
-    errno = pid < 0 ? -pid : ECHILD;
-    return -1;
-}
-
 int spawn_start(const SpawnPlan *plan, SpawnedProcess *ret, Failure *why)
 {
     SpawnedProcess process = {.pidfd = -1, .tty_fd = -1};
@@ -417,16 +346,12 @@ int spawn_start(const SpawnPlan *plan, SpawnedProcess *ret, Failure *why)
         if (tty_fd < 0)
             return failure_set(why, FAILURE_INTERNAL, errno, "cannot keep the terminal");
     }
-    process.pid = plan->pidns_fd >= 0 ? clone_in_namespace(plan, report, &process.pidfd)
-                                      : clone_child(plan, plan->clone_flags, &process.pidfd);
-    if (process.pid == 0) {
-        if (plan->pidns_fd < 0)
-            stage_prepare(&plan->stage, report);
-        stage_run(&plan->stage, report);
-    }
+    process.pid =
+        clone_stage(&plan->stage, plan->clone_flags, plan->pidns_fd, report, &process.pidfd);
     if (process.pid < 0)
-        return failure_set(why, errno == ESRCH ? FAILURE_FAILED_PRECONDITION : FAILURE_INTERNAL,
-                           errno, "cannot make a process%s",
+        return failure_set(why,
+                           process.pid == -ESRCH ? FAILURE_FAILED_PRECONDITION : FAILURE_INTERNAL,
+                           -process.pid, "cannot make a process%s",
                            plan->pidns_fd >= 0 ? " in the namespaces of the container" : "");
     process.outcome_fd = take_fd(&outcome);
     process.tty_fd = take_fd(&tty_fd);
@@ -470,8 +395,9 @@ static int explain(const StageReport *report, Failure *why)
                        steps[report->step].what, text);
 }
 
-/* The pipe closes when the program starts, and also when the process is killed before it could. A
- * process that never executed anything keeps a flag that says so, even as a zombie. */
+/* The pipe closes when the program starts, and also when the process is killed before it could; by
+ * itself it does not end without a report. A process that never executed anything keeps a flag that
+ * says so, even as a zombie. */
 static bool was_killed_early(const SpawnedProcess *process)
 {
     AUTO_FREE char *text = NULL;
@@ -480,7 +406,7 @@ static bool was_killed_early(const SpawnedProcess *process)
     char path[32];
 
     if (waitid(P_PIDFD, (id_t)process->pidfd, &state, WEXITED | WNOHANG | WNOWAIT) < 0 ||
-        state.si_pid == 0)
+        state.si_pid == 0 || state.si_code == CLD_EXITED)
         return false;
     (void)snprintf(path, sizeof(path), "/proc/%d/stat", process->pid);
     if (file_read_virtual_at(AT_FDCWD, path, 4096, &text, NULL) < 0)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/queue.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -42,6 +43,8 @@ struct EventLoop {
     int epoll_fd;
     int timer_fd;
     uint64_t armed; /* what timer_fd is set to */
+    int wake_fd;    /* an eventfd: something is deferred */
+    bool woken;
     SourceList sources, deferred, dead;
     EventSource **heap; /* binary, by deadline; room for every timer there is */
     size_t heap_count, heap_capacity, timer_count;
@@ -141,21 +144,28 @@ static int source_new(EventLoop *loop, SourceKind kind, EventFunction function, 
     return 0;
 }
 
-/* Sets the timerfd to when there is next something to do. While sources are being called it can
- * wait for the end of the round. */
+/* Sees to it that the loop's descriptor is readable when there is next something to do. While
+ * sources are being called it can wait for the end of the round. A deadline that has gone, as most
+ * do long before they come, leaves the timerfd as it is: one empty round later is cheaper than the
+ * clock set twice for every call. */
 static int loop_arm(EventLoop *loop)
 {
     uint64_t wanted = loop->heap_count > 0 ? loop->heap[0]->deadline : TIMER_OFF;
     struct itimerspec value = {0};
 
-    if (!TAILQ_EMPTY(&loop->deferred) || wanted == 0)
-        wanted = 1; /* long past; 0 would turn it off */
-    if (loop->calling > 0 || wanted == loop->armed)
+    if (loop->calling > 0)
         return 0;
-    if (wanted != TIMER_OFF) {
-        value.it_value.tv_sec = (time_t)(wanted / CLOCK_SECOND);
-        value.it_value.tv_nsec = (long)(wanted % CLOCK_SECOND);
+    if (!TAILQ_EMPTY(&loop->deferred) && !loop->woken) {
+        if (eventfd_write(loop->wake_fd, 1) < 0)
+            return -errno;
+        loop->woken = true;
     }
+    if (wanted == 0)
+        wanted = 1; /* long past; 0 would turn it off */
+    if (wanted >= loop->armed)
+        return 0;
+    value.it_value.tv_sec = (time_t)(wanted / CLOCK_SECOND);
+    value.it_value.tv_nsec = (long)(wanted % CLOCK_SECOND);
     if (timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &value, NULL) < 0)
         return -errno;
     loop->armed = wanted;
@@ -279,31 +289,38 @@ EventSource *event_free(EventSource *source)
 
 /* ------------------------------------------------------------------------------ the loop */
 
+/* What is no source's is told by where its descriptor is kept. */
+static int watch_own(int epoll_fd, int fd, int *place)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = place};
+
+    return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event);
+}
+
 int event_loop_new(EventLoop **ret)
 {
     AUTO_CLOSE int epoll_fd = -1;
     AUTO_CLOSE int timer_fd = -1;
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
-    EventLoop *loop;
+    AUTO_CLOSE int wake_fd = -1;
+    AUTO_FREE EventLoop *loop = calloc(1, sizeof(*loop));
 
-    epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (epoll_fd < 0)
-        return -errno;
-    timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    if (timer_fd < 0)
-        return -errno;
-    if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, timer_fd, &event) < 0)
-        return -errno;
-    loop = calloc(1, sizeof(*loop));
     if (!loop)
         return -ENOMEM;
+    if ((epoll_fd = epoll_create1(EPOLL_CLOEXEC)) < 0 ||
+        (timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)) < 0 ||
+        (wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
+        return -errno;
+    if (watch_own(epoll_fd, timer_fd, &loop->timer_fd) < 0 ||
+        watch_own(epoll_fd, wake_fd, &loop->wake_fd) < 0)
+        return -errno;
     loop->epoll_fd = take_fd(&epoll_fd);
     loop->timer_fd = take_fd(&timer_fd);
+    loop->wake_fd = take_fd(&wake_fd);
     loop->armed = TIMER_OFF;
     TAILQ_INIT(&loop->sources);
     TAILQ_INIT(&loop->deferred);
     TAILQ_INIT(&loop->dead);
-    *ret = loop;
+    *ret = TAKE(loop);
     return 0;
 }
 
@@ -323,6 +340,7 @@ EventLoop *event_loop_free(EventLoop *loop)
         return NULL;
     fd_close(&loop->epoll_fd);
     fd_close(&loop->timer_fd);
+    fd_close(&loop->wake_fd);
     free_list(&loop->sources);
     free_list(&loop->deferred);
     free_list(&loop->dead);
@@ -336,17 +354,32 @@ int event_loop_fd(const EventLoop *loop)
     return loop->epoll_fd;
 }
 
+/* Is it the loop's own descriptor? Then that is emptied. */
+static bool take_own(EventLoop *loop, const void *place)
+{
+    uint64_t count;
+
+    if (place == &loop->timer_fd) {
+        (void)!read(loop->timer_fd, &count, sizeof(count));
+        loop->armed = TIMER_OFF;
+        return true;
+    }
+    if (place == &loop->wake_fd) {
+        (void)!read(loop->wake_fd, &count, sizeof(count));
+        loop->woken = false;
+        return true;
+    }
+    return false;
+}
+
 static void call_fds(EventLoop *loop, const struct epoll_event *events, int count)
 {
     for (int i = 0; i < count; i++) {
         EventSource *source = events[i].data.ptr;
         uint32_t came;
-        if (!source) {
-            uint64_t expirations;
-            (void)!read(loop->timer_fd, &expirations, sizeof(expirations));
-            loop->armed = TIMER_OFF;
+
+        if (take_own(loop, source))
             continue;
-        }
         /* What an earlier callback of this round has turned off does not arrive any more. */
         came = events[i].events & (source->events | EPOLLHUP | EPOLLERR);
         if (!source->is_dead && came != 0)

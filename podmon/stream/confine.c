@@ -56,6 +56,7 @@ static const struct sock_filter FILTER[] = {
     ALLOW(SYS_getsockopt),
     ALLOW(SYS_epoll_create1), /* at the beginning */
     ALLOW(SYS_timerfd_create),
+    ALLOW(SYS_eventfd2),
     ALLOW(SYS_brk), /* memory */
     ALLOW(SYS_mmap),
     ALLOW(SYS_munmap),
