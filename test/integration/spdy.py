@@ -163,6 +163,12 @@ class Bytes:
     def close(self):
         self.connection.close()
 
+    def reset(self):
+        """What the kernel does to the connection of a process that is killed with bytes unread."""
+        with socket.socket(fileno=os.dup(self.connection.fileno())) as same:
+            same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+
 
 class Tunnel:
     """The same inside the binary messages of a WebSocket; `piece`: bytes per message sent."""

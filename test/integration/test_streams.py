@@ -557,7 +557,7 @@ def test_client_dies_with_a_full_stdin(node, container):
     session = run(node, container, "sleep", number, stdin=True)
     session.send(bytes(380_000))  # more than a pipe and we hold; the rest is in the socket
     wait_for("the command runs", lambda: processes_with(number))
-    session.close()
+    session.stream.reset()
     wait_for("it is gone", lambda: not processes_with(number))
     nothing_left(before)
 

@@ -129,12 +129,14 @@ def test_much_output(tls_node, tls_container):
 
 
 def test_a_client_that_goes_with_a_full_stdin(tls_node, tls_container):
+    """With a reset: an orderly end would wait, like what was sent before it, for a window that a
+    full stdin keeps closed, and nobody could see it."""
     before = tls_processes()
     number = str(next(NUMBERS))
     session = run(tls_node, tls_container, "sleep", number, stdin=True)
     session.send(bytes(600_000))  # more than a pipe, the queues and the socket pair hold
     wait_for("the command runs", lambda: processes_with(number))
-    session.close()
+    session.stream.reset()
     wait_for("it is gone", lambda: not processes_with(number))
     wait_for("the process of the connection too", lambda: not tls_processes() - before)
 
