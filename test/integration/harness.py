@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A dispatcher of the test's own, on directories of its own, and clients of both its APIs."""
 
+import atexit
 import contextlib
 import importlib
 import json
@@ -35,7 +36,11 @@ def wait_for(what, condition, seconds=30):
 
 def load_stubs():
     """Generates the stubs of both APIs from the project's own protos; returns (seed, v1)."""
-    out = pathlib.Path(os.environ.get("PODMON_STUBS") or tempfile.mkdtemp(prefix="podmon-stubs-"))
+    out = os.environ.get("PODMON_STUBS")
+    if not out:
+        out = tempfile.mkdtemp(prefix="podmon-stubs-")
+        atexit.register(shutil.rmtree, out, ignore_errors=True)
+    out = pathlib.Path(out)
     if not (out / "runtime_v1_pb2_grpc.py").exists():
         from grpc_tools import protoc
 
