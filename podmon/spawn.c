@@ -33,6 +33,7 @@ struct SpawnPlan {
     char **env;
     uint64_t clone_flags;
     int pidns_fd;   /* borrowed: the child is born in it; −1: see clone_flags */
+    int answer[2];  /* with pidns_fd, a pipe: clone_stage's */
     int tty_master; /* of an exec's pty */
     int tty_slave;
 };
@@ -47,6 +48,8 @@ SpawnPlan *spawn_plan_free(SpawnPlan *plan)
     text_list_free(plan->argv);
     text_list_free(plan->env);
     free(plan->kept);
+    fd_close(&plan->answer[0]);
+    fd_close(&plan->answer[1]);
     fd_close(&plan->tty_master);
     fd_close(&plan->tty_slave);
     free(plan);
@@ -132,6 +135,8 @@ static int fill_kept(SpawnPlan *plan)
     const StagePlan *stage = &plan->stage;
     size_t most = 2 * plan->mounts.steps_count + CGROUP_HIERARCHIES_MAX + 16;
 
+    if (plan->pidns_fd >= 0 && pipe2(plan->answer, O_CLOEXEC | O_NONBLOCK) < 0)
+        return -errno;
     plan->kept = calloc(most, sizeof(*plan->kept));
     if (!plan->kept)
         return -ENOMEM;
@@ -141,12 +146,11 @@ static int fill_kept(SpawnPlan *plan)
     }
     for (int i = 0; stage->cgroup && i < stage->cgroup->join_count; i++)
         keep(plan, stage->cgroup->join_fds[i]);
-    if (plan->pidns_fd >= 0 && stage->cgroup)
-        keep(plan, stage->cgroup->into_fd);
     for (int i = 0; i < 3; i++)
         keep(plan, stage->stdio[i]);
     keep(plan, stage->tty_fd);
     keep(plan, plan->pidns_fd);
+    keep(plan, plan->answer[1]);
     keep(plan, stage->target_pidfd);
     keep(plan, stage->netns_fd);
     keep(plan, stage->ipcns_fd);
@@ -208,6 +212,7 @@ static int plan_new(const SpawnContext *context, const Podmon__ContainerSpec *sp
     *ret = plan;
     plan->mounts = MOUNT_PLAN_EMPTY;
     plan->pidns_fd = plan->tty_master = plan->tty_slave = -1;
+    plan->answer[0] = plan->answer[1] = -1;
     plan->stage.cgroup = context->cgroup;
     plan->stage.target_pidfd = plan->stage.root_fd = -1;
     plan->stage.netns_fd = plan->stage.ipcns_fd = plan->stage.utsns_fd = -1;
@@ -346,8 +351,8 @@ int spawn_start(const SpawnPlan *plan, SpawnedProcess *ret, Failure *why)
         if (tty_fd < 0)
             return failure_set(why, FAILURE_INTERNAL, errno, "cannot keep the terminal");
     }
-    process.pid =
-        clone_stage(&plan->stage, plan->clone_flags, plan->pidns_fd, report, &process.pidfd);
+    process.pid = clone_stage(&plan->stage, plan->clone_flags, plan->pidns_fd, plan->answer, report,
+                              &process.pidfd);
     if (process.pid < 0)
         return failure_set(why,
                            process.pid == -ESRCH ? FAILURE_FAILED_PRECONDITION : FAILURE_INTERNAL,
